@@ -1,0 +1,71 @@
+// A queue in one growing array. Unlike std::deque an empty one owns no memory, which matters when there are a
+// million of them and nearly all are empty. Internal to the broker.
+#ifndef SLUICE_BROKER_CORE_RING_H_
+#define SLUICE_BROKER_CORE_RING_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+namespace sluice {
+
+template <typename T>
+class Ring {
+ public:
+  bool empty() const { return size_ == 0; }
+  size_t size() const { return size_; }
+  T& operator[](size_t i) { return items_[(head_ + i) & (capacity_ - 1)]; }
+  const T& operator[](size_t i) const { return items_[(head_ + i) & (capacity_ - 1)]; }
+  T& front() { return (*this)[0]; }
+  const T& front() const { return (*this)[0]; }
+  T& back() { return (*this)[size_ - 1]; }
+
+  void push_back(T item) {
+    if (size_ == capacity_) Grow();
+    ++size_;
+    back() = std::move(item);
+  }
+  void push_front(T item) {
+    if (size_ == capacity_) Grow();
+    head_ = (head_ + capacity_ - 1) & (capacity_ - 1);
+    ++size_;
+    front() = std::move(item);
+  }
+  void pop_front() {
+    front() = T();
+    head_ = (head_ + 1) & (capacity_ - 1);
+    --size_;
+  }
+  // Frees the memory too.
+  void clear() { *this = Ring(); }
+
+  Ring() = default;
+  Ring(Ring&& other) noexcept { *this = std::move(other); }
+  Ring& operator=(Ring&& other) noexcept {
+    items_ = std::move(other.items_);
+    capacity_ = std::exchange(other.capacity_, 0);
+    head_ = std::exchange(other.head_, 0);
+    size_ = std::exchange(other.size_, 0);
+    return *this;
+  }
+
+ private:
+  void Grow() {
+    const uint32_t capacity = capacity_ == 0 ? 2 : 2 * capacity_;
+    auto items = std::make_unique<T[]>(capacity);
+    for (size_t i = 0; i < size_; ++i) items[i] = std::move((*this)[i]);
+    items_ = std::move(items);
+    capacity_ = capacity;
+    head_ = 0;
+  }
+
+  std::unique_ptr<T[]> items_;
+  uint32_t capacity_ = 0;  // a power of two
+  uint32_t head_ = 0;
+  uint32_t size_ = 0;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_BROKER_CORE_RING_H_

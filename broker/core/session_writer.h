@@ -1,0 +1,137 @@
+// What one session's socket gets, in which order, and what of it has left. Internal to the broker.
+//
+// The stream is built from three sources: the rest of the frame that is half on the wire (first, always), the
+// control lane (answers, errors, Goodbye: before all queues at the next frame boundary), and the send queues,
+// in turn by deficit round robin. Before messages of another subscription than the last stands a Delivery
+// header.
+//
+//   writer.QueueControl(frame);
+//   writer.Activate(&subscription);                     // its queue has something
+//   FlushResult result = writer.Flush(&transport, &scratch, bytes_max);
+//   if (result.outcome == FlushOutcome::kBlocked) ...   // arm EPOLLOUT
+//
+// Invariant: the stream changes hands (another queue, the control lane) only at a frame boundary, whatever
+// the kernel takes of a write. Bytes that the kernel took are booked in the order gathered; a header or
+// control frame is booked to the session, a message to its queue.
+//
+// Thread safety: owned by one shard.
+#ifndef SLUICE_BROKER_CORE_SESSION_WRITER_H_
+#define SLUICE_BROKER_CORE_SESSION_WRITER_H_
+
+#include <sys/uio.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/core/subscription.h"
+#include "broker/core/transport.h"
+
+namespace google::protobuf {
+class MessageLite;
+}
+
+namespace sluice {
+
+// Pieces smaller than this are copied into one buffer per write; larger ones are pointed to.
+inline constexpr uint32_t kGatherCopyBytesMax = 512;
+inline constexpr size_t kGatherPiecesMax = 64;
+// What a queue may send before the next one's turn.
+inline constexpr int64_t kQuantumBytes = 64 << 10;
+// One write asks the kernel to take about so much.
+inline constexpr size_t kWriteBytesMax = 1 << 20;
+
+// Room to build one write in; one per shard, for all its sessions.
+struct WriteScratch {
+  enum class Source : uint8_t { kFrameRest, kHeaderRest, kControl, kHeader, kQueue };
+  struct Part {
+    Source source;
+    uint32_t bytes;
+    Subscription* subscription;
+  };
+
+  std::array<char, 32 << 10> copies;
+  uint32_t copies_used = 0;
+  std::array<iovec, kGatherPiecesMax> pieces;
+  size_t pieces_used = 0;
+  std::vector<Part> parts;
+  size_t bytes = 0;
+};
+
+enum class FlushOutcome {
+  kDrained,  // nothing is left
+  kBlocked,  // the socket is full
+  kCapped,   // the socket may take more, but the turn is over: flush again
+  kBroken,
+};
+
+struct FlushResult {
+  FlushOutcome outcome = FlushOutcome::kDrained;
+  uint64_t offered_bytes = 0;  // in the last write
+  uint64_t taken_bytes = 0;    // in all writes
+  uint32_t writes = 0;
+  uint32_t partial_writes = 0;
+  uint32_t would_block = 0;
+  // Of messages, headers and control frames left out.
+  uint64_t messages_sent = 0;
+  uint64_t message_bytes_sent = 0;
+};
+
+class SessionWriter {
+ public:
+  SessionWriter() = default;
+  SessionWriter(const SessionWriter&) = delete;
+  SessionWriter& operator=(const SessionWriter&) = delete;
+
+  // Appends a frame to the control lane.
+  void QueueControl(const google::protobuf::MessageLite& frame);
+  uint64_t control_bytes() const { return control_.size() - control_sent_; }
+
+  // The subscription's queue is not empty any more. No effect when it was active already.
+  void Activate(Subscription* subscription);
+  // The subscription's queue was emptied, or it is about to be destroyed: the rest of its frame in flight
+  // stays with the writer and leaves all the same.
+  void Forget(Subscription* subscription);
+
+  // Writes until drained, blocked, or `bytes_max` were taken. Queues whose last byte left are inactive
+  // afterwards.
+  FlushResult Flush(Transport* transport, WriteScratch* scratch, uint64_t bytes_max);
+
+  bool empty() const { return !rest_ && header_rest_.empty() && control_bytes() == 0 && active_ == nullptr; }
+
+  // For closing: drops the control frames that have not begun to leave. The queues are the caller's to empty.
+  void DropControl();
+  // Bytes of the frame (message, header or control) that is half on the wire.
+  uint64_t frame_in_flight_bytes() const;
+
+ private:
+  void Gather(WriteScratch* scratch) const;
+  void GatherQueue(Subscription* subscription, bool alone, WriteScratch* scratch) const;
+  void Book(const WriteScratch& scratch, size_t taken, FlushResult* result);
+  void BookQueue(Subscription* subscription, uint32_t taken, bool whole, FlushResult* result);
+  void Unlink(Subscription* subscription);
+
+  struct Rest {
+    FrameRest frame;
+    Subscription* owner;  // null once its subscription is gone
+  };
+  std::optional<Rest> rest_;
+  std::string header_rest_;
+  uint32_t header_rest_subscription_ = 0;
+
+  // Begins at the first control frame that has not left completely.
+  std::string control_;
+  size_t control_sent_ = 0;
+
+  // Whose messages the peer takes the next message for.
+  uint32_t current_subscription_ = 0;
+  // The next to send.
+  Subscription* active_ = nullptr;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_BROKER_CORE_SESSION_WRITER_H_

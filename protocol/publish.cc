@@ -1,0 +1,175 @@
+#include "protocol/publish.h"
+
+#include "protocol/topic.h"
+
+namespace sluice {
+namespace {
+
+// Tags of length-delimited fields: number << 3 | 2.
+constexpr uint8_t kMessageTag = 0x0a;
+constexpr uint8_t kTopicTag = 0x0a;
+constexpr uint8_t kPayloadTag = 0x12;
+constexpr uint8_t kReplyToTag = 0x1a;
+constexpr uint8_t kHeaderTag = 0x22;
+constexpr uint8_t kHeaderNameTag = 0x0a;
+constexpr uint8_t kHeaderValueTag = 0x12;
+
+constexpr uint32_t kHeadersMax = 256;
+// Tag, length and the tags and lengths inside, for one header.
+constexpr uint64_t kHeaderOverheadBytesMax = 16;
+constexpr uint64_t kMessageOverheadBytesMax = 64;
+
+// Reads a tag of one byte and the length-delimited value behind it off the head of `rest`. Every field of a
+// message that version 1 knows has that form.
+bool TakeField(std::string_view* rest, uint8_t* tag, std::string_view* value) {
+  const size_t size = rest->size();
+  if (size < 2) return false;
+  const auto* bytes = reinterpret_cast<const uint8_t*>(rest->data());
+  *tag = bytes[0];
+  uint64_t length = bytes[1] & 0x7f;
+  size_t at = 2;
+  if (bytes[1] >= 0x80) {
+    for (int shift = 7;; shift += 7) {
+      if (at == size || shift > 28) return false;
+      const uint8_t byte = bytes[at++];
+      length |= static_cast<uint64_t>(byte & 0x7f) << shift;
+      if (byte < 0x80) {
+        if (byte == 0) return false;  // not the shortest form
+        break;
+      }
+    }
+  }
+  if (length > size - at) return false;
+  *value = rest->substr(at, length);
+  rest->remove_prefix(at + length);
+  return true;
+}
+
+enum class HeaderForm { kOk, kNoName, kBad };
+
+HeaderForm ReadHeader(std::string_view bytes, HeaderView* header) {
+  *header = HeaderView();
+  bool has_name = false;
+  bool has_value = false;
+  while (!bytes.empty()) {
+    uint8_t tag;
+    std::string_view value;
+    if (!TakeField(&bytes, &tag, &value) || !IsValidUtf8(value)) return HeaderForm::kBad;
+    if (tag == kHeaderNameTag && !has_name) {
+      has_name = true;
+      header->name = value;
+    } else if (tag == kHeaderValueTag && !has_value) {
+      has_value = true;
+      header->value = value;
+    } else {
+      return HeaderForm::kBad;
+    }
+  }
+  return header->name.empty() ? HeaderForm::kNoName : HeaderForm::kOk;
+}
+
+// The inside of the one field that a publish frame holds; false when the frame holds anything else.
+bool TakeMessage(std::string_view body, std::string_view* message) {
+  uint8_t tag;
+  return TakeField(&body, &tag, message) && tag == kMessageTag && body.empty();
+}
+
+}  // namespace
+
+uint64_t FrameBodyBytesMax(const PublishLimits& limits) {
+  return limits.payload_bytes_max + limits.headers_bytes_max + 2 * kTopicBytesMax +
+         kHeadersMax * kHeaderOverheadBytesMax + kMessageOverheadBytesMax;
+}
+
+bool IsPublish(std::string_view body) {
+  return !body.empty() && static_cast<uint8_t>(body[0]) == kMessageTag;
+}
+
+PublishVerdict CheckPublish(std::string_view body, const PublishLimits& limits, PublishView* view) {
+  *view = PublishView();
+  std::string_view rest;
+  if (!TakeMessage(body, &rest)) return PublishVerdict::kBadFrame;
+  bool has_topic = false;
+  bool has_payload = false;
+  bool has_reply_to = false;
+  bool bad_header = false;
+  uint64_t headers_bytes = 0;
+  while (!rest.empty()) {
+    uint8_t tag;
+    std::string_view value;
+    if (!TakeField(&rest, &tag, &value)) return PublishVerdict::kBadFrame;
+    switch (tag) {
+      case kTopicTag:
+        if (has_topic) return PublishVerdict::kBadFrame;
+        has_topic = true;
+        view->topic = value;
+        break;
+      case kPayloadTag:
+        if (has_payload) return PublishVerdict::kBadFrame;
+        has_payload = true;
+        view->payload = value;
+        break;
+      case kReplyToTag:
+        if (has_reply_to) return PublishVerdict::kBadFrame;
+        has_reply_to = true;
+        view->reply_to = value;
+        break;
+      case kHeaderTag: {
+        HeaderView header;
+        const HeaderForm form = ReadHeader(value, &header);
+        if (form == HeaderForm::kBad) return PublishVerdict::kBadFrame;
+        if (form == HeaderForm::kNoName) bad_header = true;
+        headers_bytes += header.name.size() + header.value.size();
+        ++view->headers;
+        break;
+      }
+      default:
+        return PublishVerdict::kBadFrame;
+    }
+  }
+  if (!IsValidTopic(view->topic)) {
+    return IsValidUtf8(view->topic) ? PublishVerdict::kBadTopic : PublishVerdict::kBadFrame;
+  }
+  if (!view->reply_to.empty() && !IsValidTopic(view->reply_to)) {
+    return IsValidUtf8(view->reply_to) ? PublishVerdict::kBadReplyTo : PublishVerdict::kBadFrame;
+  }
+  if (bad_header || view->headers > kHeadersMax || headers_bytes > limits.headers_bytes_max) {
+    return PublishVerdict::kBadHeaders;
+  }
+  if (view->payload.size() > limits.payload_bytes_max) return PublishVerdict::kPayloadTooLarge;
+  return PublishVerdict::kOk;
+}
+
+bool ReadMessage(std::string_view body, MessageView* view) {
+  view->topic = view->payload = view->reply_to = {};
+  view->headers.clear();
+  std::string_view rest;
+  if (!TakeMessage(body, &rest)) return false;
+  while (!rest.empty()) {
+    uint8_t tag;
+    std::string_view value;
+    if (!TakeField(&rest, &tag, &value)) return false;
+    switch (tag) {
+      case kTopicTag:
+        view->topic = value;
+        break;
+      case kPayloadTag:
+        view->payload = value;
+        break;
+      case kReplyToTag:
+        view->reply_to = value;
+        break;
+      case kHeaderTag: {
+        HeaderView header;
+        if (ReadHeader(value, &header) != HeaderForm::kOk) return false;
+        view->headers.push_back(header);
+        break;
+      }
+      default:
+        return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace sluice

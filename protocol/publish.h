@@ -1,0 +1,81 @@
+// Checks a publish frame in place, without building a message object: the bytes that passed are forwarded to
+// every subscriber as they are, so whatever is accepted here must mean the same to every protobuf parser.
+//
+//   PublishView view;
+//   PublishVerdict verdict = CheckPublish(body, limits, &view);
+//   if (verdict != PublishVerdict::kOk) ...
+//
+// `body` is the inside of one frame (behind the length). Canonical form is required: shortest varints, known
+// fields only, each at most once (headers repeat), no groups, nothing beside `message` in the outer frame,
+// nothing behind it. The walk costs some ten nanoseconds; the generated parser costs ten times that.
+//
+// Thread safety: pure functions. Views point into `body`.
+#ifndef SLUICE_PROTOCOL_PUBLISH_H_
+#define SLUICE_PROTOCOL_PUBLISH_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace sluice {
+
+struct PublishLimits {
+  uint64_t payload_bytes_max = 1 << 20;
+  // Names and values of all headers together.
+  uint64_t headers_bytes_max = 16 << 10;
+};
+
+// Room that a frame needs besides its payload: topic, reply_to, headers with their tags and lengths.
+uint64_t FrameBodyBytesMax(const PublishLimits& limits);
+
+struct PublishView {
+  std::string_view topic;
+  std::string_view payload;
+  std::string_view reply_to;
+  // How many headers it has.
+  uint32_t headers = 0;
+};
+
+enum class PublishVerdict {
+  kOk,
+  // The stream cannot be trusted: not what this frame's bytes claim, or something that a subscriber's parser
+  // could take for a frame of the broker.
+  kBadFrame,
+  // Well-formed, but refused; the session goes on.
+  kBadTopic,
+  kBadReplyTo,
+  kBadHeaders,
+  kPayloadTooLarge,
+};
+
+// Whether a frame's body holds `message` (its first tag says so): then CheckPublish judges it; otherwise the
+// generated parser does. An empty body is not a publish.
+bool IsPublish(std::string_view body);
+
+// Judges the body of a publish frame and, when the outer shape is sound, fills `view` (also for the verdicts
+// that refuse it politely). `view->payload` may be empty. The rights to a topic that begins with `$` are the
+// session's business, not judged here.
+[[nodiscard]] PublishVerdict CheckPublish(std::string_view body, const PublishLimits& limits,
+                                          PublishView* view);
+
+struct HeaderView {
+  std::string_view name;
+  std::string_view value;
+};
+
+// The parts of a frame body that CheckPublish accepted; for the receiving side, which wants the headers too.
+struct MessageView {
+  std::string_view topic;
+  std::string_view payload;
+  std::string_view reply_to;
+  std::vector<HeaderView> headers;
+};
+
+// Fills `view` (its vector is reused) from the body of a `message` frame as the broker sent it. False:
+// malformed.
+[[nodiscard]] bool ReadMessage(std::string_view body, MessageView* view);
+
+}  // namespace sluice
+
+#endif  // SLUICE_PROTOCOL_PUBLISH_H_
