@@ -67,7 +67,7 @@ void SessionWriter::Activate(Subscription* subscription) {
   last->next_active = active_->previous_active = subscription;
 }
 
-void SessionWriter::Unlink(Subscription* subscription) {
+void SessionWriter::Deactivate(Subscription* subscription) {
   if (!subscription->active()) return;
   if (subscription->next_active == subscription) {
     active_ = nullptr;
@@ -81,7 +81,7 @@ void SessionWriter::Unlink(Subscription* subscription) {
 }
 
 void SessionWriter::Forget(Subscription* subscription) {
-  Unlink(subscription);
+  Deactivate(subscription);
   if (rest_ && rest_->owner == subscription) rest_->owner = nullptr;
 }
 
@@ -257,7 +257,7 @@ void SessionWriter::BookQueue(Subscription* subscription, uint32_t taken, bool w
   result->messages_sent += queue.sent_messages() - sent_before;
   result->message_bytes_sent += pending_before - queue.pending_bytes();
   if (queue.empty()) {
-    Unlink(subscription);
+    Deactivate(subscription);
     return;
   }
   if (subscription->next_active == subscription) {  // alone: nobody to be fair to

@@ -92,8 +92,10 @@ class SessionWriter {
 
   // The subscription's queue is not empty any more. No effect when it was active already.
   void Activate(Subscription* subscription);
-  // The subscription's queue was emptied, or it is about to be destroyed: the rest of its frame in flight
-  // stays with the writer and leaves all the same.
+  // Its queue was emptied by a drop: it sends nothing more for now. The rest of a frame in flight stays its
+  // own.
+  void Deactivate(Subscription* subscription);
+  // It is about to be destroyed: the rest of its frame in flight leaves all the same, booked to nobody.
   void Forget(Subscription* subscription);
 
   // Writes until drained, blocked, or `bytes_max` were taken. Queues whose last byte left are inactive
@@ -112,7 +114,6 @@ class SessionWriter {
   void GatherQueue(Subscription* subscription, bool alone, WriteScratch* scratch) const;
   void Book(const WriteScratch& scratch, size_t taken, FlushResult* result);
   void BookQueue(Subscription* subscription, uint32_t taken, bool whole, FlushResult* result);
-  void Unlink(Subscription* subscription);
 
   struct Rest {
     FrameRest frame;
