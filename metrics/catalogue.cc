@@ -1,0 +1,83 @@
+#include "metrics/catalogue.h"
+
+namespace sluice {
+namespace {
+
+using S = ShardCounters;
+
+constexpr MetricInfo kCatalogue[] = {
+    {"sluice_connections_accepted_total", "Connections accepted.", &S::connections_accepted},
+    {"sluice_connections_refused_total", "Connections turned away because the maximum was reached.",
+     &S::connections_refused},
+    {"sluice_accept_errors_total",
+     "Connections that could not be accepted: out of file descriptors or memory of the system.",
+     &S::accept_errors},
+    {"sluice_connections_open", "Connections open now.", &S::connections_open},
+    {"sluice_sessions_ended_total", "Sessions ended, by reason.", &S::sessions_ended,
+     MetricSeries::kPerReason},
+    {"sluice_slow_consumer_disconnects_total",
+     "Sessions cut because they did not keep up, by the limit that they went over.", &S::sessions_ended,
+     MetricSeries::kPerSlowReason},
+    {"sluice_subscriptions", "Subscriptions in force now.", &S::subscriptions},
+    {"sluice_errors_sent_total", "Error frames sent to clients.", &S::errors_sent},
+
+    {"sluice_messages_received_total", "Messages that publishers sent and the broker took.", &S::messages_in},
+    {"sluice_message_received_bytes_total", "Bytes of these messages, as framed on the wire.",
+     &S::message_bytes_in},
+    {"sluice_messages_delivered_total",
+     "Messages sent to subscriptions: each counts once per subscription, when the kernel took its last byte.",
+     &S::messages_out},
+    {"sluice_message_delivered_bytes_total", "Bytes of these messages, as framed on the wire.",
+     &S::message_bytes_out},
+    {"sluice_messages_dropped_total",
+     "Messages that matched a subscription and were not sent to it: dropped by its policy or lost with its "
+     "session.",
+     &S::messages_dropped},
+    {"sluice_publishes_refused_total", "Publishes answered with an Error.", &S::publish_refused},
+    {"sluice_match_cache_hits_total", "Messages whose topic was found in the match cache.",
+     &S::match_cache_hits},
+    {"sluice_match_cache_misses_total", "Messages whose topic had to be matched against the filters.",
+     &S::match_cache_misses},
+
+    {"sluice_pending_bytes", "Bytes queued for subscriptions and not yet taken by the kernel.",
+     &S::pending_bytes},
+    {"sluice_pending_messages", "Messages queued for subscriptions and not yet taken by the kernel.",
+     &S::pending_messages},
+    {"sluice_writes_total", "Calls that wrote to a client's socket.", &S::writes},
+    {"sluice_write_bytes_total", "Bytes that the kernel took in these calls.", &S::write_bytes},
+    {"sluice_partial_writes_total", "Writes of which the kernel took only a part.", &S::partial_writes},
+    {"sluice_writes_blocked_total", "Writes of which the kernel took nothing (EAGAIN).",
+     &S::write_would_block},
+    {"sluice_epollout_arms_total", "Times that the broker began to wait for a socket to become writable.",
+     &S::epollout_arms},
+    {"sluice_epollout_resumes_total", "Times that such a socket became writable and was written to again.",
+     &S::epollout_resumes},
+    {"sluice_write_stall_duration_seconds",
+     "Time from a blocked write until the session's queues were drained.", &S::stall},
+
+    {"sluice_reads_total", "Calls that read from a client's socket.", &S::reads},
+    {"sluice_read_bytes_total", "Bytes read from clients.", &S::read_bytes},
+    {"sluice_frames_received_total", "Frames received from clients, of every kind.", &S::frames_in},
+    {"sluice_client_pauses_total", "Times that the broker stopped reading from a client for a while.",
+     &S::clients_paused},
+
+    {"sluice_loop_turns_total", "Turns of the event loop.", &S::turns, MetricSeries::kPerShard},
+    {"sluice_loop_turn_duration_seconds",
+     "Duration of a turn of the event loop, without the wait for events.", &S::turn, MetricSeries::kPerShard},
+    {"sluice_loop_late_turns_total", "Turns that began so late that deadlines were moved.", &S::late_turns,
+     MetricSeries::kPerShard},
+    {"sluice_loop_lateness_seconds_total", "Time by which late turns moved the deadlines.", &S::lateness_ns,
+     MetricSeries::kPerShard, MetricUnit::kNanoseconds},
+
+    {"sluice_mailbox_bytes", "Bytes on their way to another shard.", &S::mailbox_bytes},
+    {"sluice_mailbox_slices_sent_total", "Slices of messages handed to another shard.",
+     &S::mailbox_slices_sent},
+    {"sluice_mailbox_pauses_total", "Times that a publisher had to wait because a mailbox was full.",
+     &S::mailbox_paused},
+};
+
+}  // namespace
+
+std::span<const MetricInfo> Catalogue() { return kCatalogue; }
+
+}  // namespace sluice

@@ -1,0 +1,92 @@
+// The broker's HTTP side: GET /metrics for Prometheus, /healthz and /readyz for whoever watches over the
+// process.
+//
+//   auto exporter = Exporter::Start("127.0.0.1:7585", build, &source);
+//   if (!exporter.ok()) ...;                        // port in use, no permission, bad address
+//   fmt::print("http://127.0.0.1:{}\n", (*exporter)->port());
+//
+// Nothing is kept up to date between scrapes: the shards bump plain counters (metrics/counters.h), and a
+// scrape reads them and builds the families. What stands on the page is listed in metrics/catalogue.h.
+#ifndef SLUICE_METRICS_EXPORTER_H_
+#define SLUICE_METRICS_EXPORTER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "metrics/counters.h"
+
+namespace sluice {
+
+// What the shards say about their subscriptions when they are asked.
+struct SubscriptionDistributions {
+  Distribution pending_bytes;
+  Distribution pending_messages;
+  // Shards that did not answer in time: their subscriptions are missing above.
+  uint32_t shards_missing = 0;
+};
+
+// Where the exporter gets its numbers. Implemented by the broker; must outlive the exporter.
+//
+// Thread safety: called on the exporter's HTTP threads. AskDistributions by one at a time, the others by
+// several at once.
+class SnapshotSource {
+ public:
+  virtual ~SnapshotSource() = default;
+
+  // One per shard, in the order of the shards; the pointers stay valid as long as this object.
+  virtual std::vector<const ShardCounters*> Counters() const = 0;
+
+  // Asks every shard and waits for the answers, but no longer than `wait_max`.
+  virtual SubscriptionDistributions AskDistributions(absl::Duration wait_max) = 0;
+
+  // Unique memory that queues and read buffers keep alive.
+  virtual uint64_t RetainedBytes() const = 0;
+
+  // OK, or why the process should be restarted (a shard does not turn any more). Does not wait.
+  virtual absl::Status Healthy() const = 0;
+
+  // OK, or why no new client should be sent here (starting, draining). Does not wait.
+  virtual absl::Status Ready() const = 0;
+};
+
+struct BuildInfo {
+  std::string version;
+  std::string compiler;
+  // "debug", "release", or the sanitizer.
+  std::string build_type;
+};
+
+// Serves from Start until its destruction, on threads of its own. A client that is slow to send its request
+// or to read the answer is cut after a second and holds up one thread of eight.
+class Exporter {
+ public:
+  // `listen` is HOST:PORT, [IPV6]:PORT or a bare PORT, which means loopback; port 0 lets the kernel choose.
+  // kInvalidArgument: not an address. kAlreadyExists: in use. kPermissionDenied: may not bind it.
+  // kUnavailable: anything else, with what the system said.
+  static absl::StatusOr<std::unique_ptr<Exporter>> Start(const std::string& listen, BuildInfo build,
+                                                         SnapshotSource* source);
+
+  // Waits for requests in progress, at most about two seconds.
+  ~Exporter();
+
+  Exporter(const Exporter&) = delete;
+  Exporter& operator=(const Exporter&) = delete;
+
+  // The port that it listens on, also when 0 was asked for.
+  uint16_t port() const;
+
+ private:
+  class Server;
+  explicit Exporter(std::unique_ptr<Server> server);
+
+  std::unique_ptr<Server> server_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_METRICS_EXPORTER_H_

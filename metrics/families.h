@@ -1,0 +1,27 @@
+// Builds what stands on /metrics from numbers that were read once.
+//
+// Internal to metrics. Thread safety: pure functions.
+#ifndef SLUICE_METRICS_FAMILIES_H_
+#define SLUICE_METRICS_FAMILIES_H_
+
+#include <prometheus/metric_family.h>
+
+#include <vector>
+
+#include "metrics/exporter.h"
+#include "metrics/process.h"
+
+namespace sluice {
+
+// The catalogue: one family per line.
+std::vector<prometheus::MetricFamily> CounterFamilies(const std::vector<const ShardCounters*>& shards);
+
+// Everything else.
+std::vector<prometheus::MetricFamily> BrokerFamilies(const BuildInfo& build,
+                                                     const SubscriptionDistributions& subscriptions,
+                                                     uint64_t retained_bytes);
+std::vector<prometheus::MetricFamily> ProcessFamilies(const ProcessStats& stats);
+
+}  // namespace sluice
+
+#endif  // SLUICE_METRICS_FAMILIES_H_
