@@ -1,0 +1,318 @@
+#include "broker/settings.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "broker/net/address.h"
+#include "protocol/names.h"
+
+namespace sluice {
+namespace {
+
+constexpr uint64_t kKiB = uint64_t{1} << 10;
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+constexpr uint64_t kGiB = uint64_t{1} << 30;
+
+constexpr uint64_t kSecond = 1000;
+constexpr uint64_t kMinute = 60 * kSecond;
+constexpr uint64_t kHour = 60 * kMinute;
+
+using K = SettingKind;
+using C = Config;
+
+constexpr Setting kSettings[] = {
+    {"listen", "", "listen", K::kAddress, &C::listen, "where clients connect; port 0 lets the system choose"},
+    {"http", "", "http", K::kAddressOrOff, &C::http,
+     "where /metrics, /healthz and /readyz are served; 'off': nowhere"},
+    {"ports-file", "", "ports_file", K::kPath, &C::ports_file,
+     "write the addresses in use to this file once the broker is ready, as lines 'listen=HOST:PORT' and "
+     "'http=HOST:PORT'; empty: no file"},
+    {"shards", "", "shards", K::kCount, &C::shards, "threads that each serve a share of the clients", 1, 64},
+
+    {"log-level", "log", "level", K::kLogLevel, &C::log_level,
+     "the least that is logged; debug shows every blocked write"},
+    {"log-format", "log", "format", K::kLogFormat, &C::log_format, "text, or one JSON object per line"},
+
+    {"max-message", "limits", "max_message", K::kBytes, &C::payload_bytes_max, "largest payload of a message",
+     kKiB, 64 * kMiB},
+    {"max-headers", "limits", "max_headers", K::kBytes, &C::headers_bytes_max,
+     "names and values of all headers of a message together", kKiB, kMiB},
+    {"connections-max", "limits", "connections_max", K::kCount, &C::connections_max,
+     "connections at a time; more are told so and closed", 1, 1'000'000},
+    {"subscriptions-per-session-max", "limits", "subscriptions_per_session_max", K::kCount,
+     &C::subscriptions_per_session_max, "subscriptions of one client", 1, 1'000'000},
+    {"pending-bytes-max", "limits", "pending_bytes_max", K::kBytes, &C::pending_bytes_max,
+     "bytes that may wait for one subscription; at least twice the largest message (the default rises with "
+     "it)",
+     64 * kKiB, 16 * kGiB, "no limit"},
+    {"pending-messages-max", "limits", "pending_messages_max", K::kCount, &C::pending_messages_max,
+     "messages that may wait for one subscription", 1, 1'000'000'000, "no limit"},
+    {"pending-age-max", "limits", "pending_age_max", K::kDuration, &C::pending_age_max,
+     "time that a message may wait for one subscription", 100, 24 * kHour, "no limit"},
+    {"session-bytes-max", "limits", "session_bytes_max", K::kBytes, &C::session_bytes_max,
+     "bytes that may wait for all subscriptions of one client; at least pending-bytes-max (the default rises "
+     "with "
+     "it)",
+     64 * kKiB, 64 * kGiB, "no limit"},
+    {"control-bytes-max", "limits", "control_bytes_max", K::kBytes, &C::control_bytes_max,
+     "answers that may wait for a client that asks and does not read", 16 * kKiB, 64 * kMiB},
+
+    {"connect-timeout", "timeouts", "connect_timeout", K::kDuration, &C::connect_timeout,
+     "a connection must say Connect within this time", 100, 10 * kMinute},
+    {"frame-timeout", "timeouts", "frame_timeout", K::kDuration, &C::frame_timeout,
+     "a frame that was begun must make progress within this time", 100, kHour},
+    {"write-timeout", "timeouts", "write_timeout", K::kDuration, &C::write_timeout,
+     "a blocked client that takes and acknowledges no byte for so long is cut", 100, kHour, "never"},
+    {"ping-interval", "timeouts", "ping_interval", K::kDuration, &C::ping_interval,
+     "a client that is silent for so long is pinged, and cut after as long again", 100, kHour, "no pings"},
+    {"goodbye-timeout", "timeouts", "goodbye_timeout", K::kDuration, &C::goodbye_timeout,
+     "time to tell a client why its session ends, and to let it read that", 10, kMinute, "do not wait"},
+    {"drain-timeout", "timeouts", "drain_timeout", K::kDuration, &C::drain_timeout,
+     "time to deliver what is queued when the broker is told to stop", 10, kHour, "do not wait"},
+    {"retry-after", "timeouts", "retry_after", K::kDuration, &C::retry_after,
+     "how long a client that was cut for being slow is asked to stay away; doubles each time in a row", 10,
+     10 * kMinute, "come back at once"},
+
+    {"notsent-lowat", "tuning", "notsent_lowat", K::kBytes, &C::notsent_lowat_bytes,
+     "unsent bytes per client that the kernel takes (TCP_NOTSENT_LOWAT): what it holds is hidden from the "
+     "limits",
+     16 * kKiB, 64 * kMiB, "the kernel's default"},
+    {"send-buffer", "tuning", "send_buffer", K::kBytes, &C::send_buffer_bytes,
+     "fixed send buffer per client (SO_SNDBUF); caps the rate of a client at its size per round trip",
+     64 * kKiB, 64 * kMiB, "the kernel tunes it",
+     "a smaller one makes each write wait for a delayed acknowledgement and is 20 to 100 times slower"},
+    {"chunk-bytes", "tuning", "chunk_bytes", K::kBytes, &C::chunk_bytes,
+     "unit in which messages are kept in memory", 128 * kKiB, 4 * kMiB},
+    {"match-cache-topics", "tuning", "match_cache_topics", K::kCount, &C::match_cache_topics,
+     "topics per shard whose subscriptions are remembered", 16, 16'777'216},
+};
+
+constexpr std::array<std::pair<std::string_view, LogLevel>, 5> kLevels = {{{"trace", LogLevel::kTrace},
+                                                                           {"debug", LogLevel::kDebug},
+                                                                           {"info", LogLevel::kInfo},
+                                                                           {"warn", LogLevel::kWarn},
+                                                                           {"error", LogLevel::kError}}};
+constexpr std::array<std::pair<std::string_view, LogFormat>, 2> kFormats = {
+    {{"text", LogFormat::kText}, {"json", LogFormat::kJson}}};
+
+constexpr std::array<std::pair<std::string_view, uint64_t>, 7> kUnits = {{{"GiB", kGiB},
+                                                                          {"MiB", kMiB},
+                                                                          {"KiB", kKiB},
+                                                                          {"GB", 1'000'000'000},
+                                                                          {"MB", 1'000'000},
+                                                                          {"kB", 1'000},
+                                                                          {"B", 1}}};
+
+std::optional<uint64_t> ReadNumber(std::string_view text) {
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+std::optional<uint64_t> ReadBytes(std::string_view text) {
+  for (const auto& [unit, bytes] : kUnits) {
+    if (!text.ends_with(unit)) continue;
+    text.remove_suffix(unit.size());
+    while (text.ends_with(' ')) text.remove_suffix(1);
+    const std::optional<uint64_t> number = ReadNumber(text);
+    if (!number.has_value() || *number > UINT64_MAX / bytes) return std::nullopt;
+    return *number * bytes;
+  }
+  return ReadNumber(text);
+}
+
+std::optional<absl::Duration> ReadDuration(std::string_view text) {
+  absl::Duration duration;
+  if (!absl::ParseDuration(std::string(text), &duration)) return std::nullopt;
+  return duration;
+}
+
+// A bound of the table, in the setting's own unit.
+std::string ShowBound(SettingKind kind, uint64_t bound) {
+  switch (kind) {
+    case K::kBytes:
+      return ShowBytes(bound);
+    case K::kDuration:
+      return ShowDuration(absl::Milliseconds(bound));
+    default:
+      return std::to_string(bound);
+  }
+}
+
+template <typename Value, size_t size>
+std::string Names(const std::array<std::pair<std::string_view, Value>, size>& names) {
+  std::string list;
+  for (const auto& [name, value] : names)
+    fmt::format_to(std::back_inserter(list), "{}{}", list.empty() ? "" : ", ", name);
+  return list;
+}
+
+template <typename Value, size_t size>
+std::optional<Value> ByName(const std::array<std::pair<std::string_view, Value>, size>& names,
+                            std::string_view text) {
+  for (const auto& [name, value] : names) {
+    if (name == text) return value;
+  }
+  return std::nullopt;
+}
+
+template <typename Value, size_t size>
+std::string NameOf(const std::array<std::pair<std::string_view, Value>, size>& names, Value wanted) {
+  for (const auto& [name, value] : names) {
+    if (value == wanted) return std::string(name);
+  }
+  return "?";
+}
+
+absl::Status Refuse(const Setting& setting, std::string_view text, std::string_view why) {
+  return absl::InvalidArgumentError(
+      fmt::format("'{}' {}; allowed: {}", Printable(text), why, setting.Allowed()));
+}
+
+absl::Status InRange(const Setting& setting, std::string_view text, bool is_zero, bool below, bool above) {
+  if (is_zero && !setting.zero_means.empty()) return absl::OkStatus();
+  if (below) {
+    return Refuse(
+        setting, text,
+        setting.why_min.empty() ? "is too small" : fmt::format("is too small: {}", setting.why_min));
+  }
+  if (above) return Refuse(setting, text, "is too large");
+  return absl::OkStatus();
+}
+
+absl::Status AssignNumber(const Setting& setting, std::string_view text, uint64_t* member) {
+  const std::optional<uint64_t> number = setting.kind == K::kBytes ? ReadBytes(text) : ReadNumber(text);
+  if (!number.has_value()) {
+    return Refuse(setting, text,
+                  setting.kind == K::kBytes ? "is not a size like 8MiB" : "is not a whole number");
+  }
+  absl::Status status = InRange(setting, text, *number == 0, *number<setting.min, *number> setting.max);
+  if (status.ok()) *member = *number;
+  return status;
+}
+
+absl::Status AssignDuration(const Setting& setting, std::string_view text, absl::Duration* member) {
+  const std::optional<absl::Duration> duration = ReadDuration(text);
+  if (!duration.has_value()) return Refuse(setting, text, "is not a duration like 10s or 500ms");
+  absl::Status status =
+      InRange(setting, text, *duration == absl::ZeroDuration(),
+              *duration<absl::Milliseconds(setting.min), *duration> absl::Milliseconds(setting.max));
+  if (status.ok()) *member = *duration;
+  return status;
+}
+
+absl::Status AssignText(const Setting& setting, std::string_view text, std::string* member) {
+  const bool off = setting.kind == K::kAddressOrOff && text == Config::kOff;
+  if (setting.kind != K::kPath && !off) {
+    absl::StatusOr<net::HostPort> address = net::HostPort::Parse(text);
+    if (!address.ok()) return address.status();
+  }
+  if (text.find('\0') != std::string_view::npos) return Refuse(setting, text, "holds a zero byte");
+  *member = std::string(text);
+  return absl::OkStatus();
+}
+
+template <typename Value, size_t size>
+absl::Status AssignName(const Setting& setting,
+                        const std::array<std::pair<std::string_view, Value>, size>& names,
+                        std::string_view text, Value* member) {
+  const std::optional<Value> value = ByName(names, text);
+  if (!value.has_value()) return Refuse(setting, text, "is none of them");
+  *member = *value;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::string Setting::Path() const {
+  return section.empty() ? std::string(key) : fmt::format("{}.{}", section, key);
+}
+
+std::string Setting::Allowed() const {
+  switch (kind) {
+    case K::kAddress:
+      return "HOST:PORT";
+    case K::kAddressOrOff:
+      return "HOST:PORT or off";
+    case K::kPath:
+      return "a path";
+    case K::kLogLevel:
+      return Names(kLevels);
+    case K::kLogFormat:
+      return Names(kFormats);
+    case K::kCount:
+    case K::kBytes:
+    case K::kDuration:
+      break;
+  }
+  std::string range = fmt::format("{} to {}", ShowBound(kind, min), ShowBound(kind, max));
+  if (!zero_means.empty()) range += fmt::format(", or 0 ({})", zero_means);
+  return range;
+}
+
+std::span<const Setting> Settings() { return kSettings; }
+
+absl::Status Assign(const Setting& setting, std::string_view text, Config* config) {
+  return std::visit(
+      [&](auto member) -> absl::Status {
+        auto* value = &(config->*member);
+        using Value = std::remove_pointer_t<decltype(value)>;
+        if constexpr (std::is_same_v<Value, std::string>) {
+          return AssignText(setting, text, value);
+        } else if constexpr (std::is_same_v<Value, uint64_t>) {
+          return AssignNumber(setting, text, value);
+        } else if constexpr (std::is_same_v<Value, absl::Duration>) {
+          return AssignDuration(setting, text, value);
+        } else if constexpr (std::is_same_v<Value, LogLevel>) {
+          return AssignName(setting, kLevels, text, value);
+        } else {
+          return AssignName(setting, kFormats, text, value);
+        }
+      },
+      setting.member);
+}
+
+std::string Show(const Setting& setting, const Config& config) {
+  return std::visit(
+      [&](auto member) -> std::string {
+        const auto& value = config.*member;
+        using Value = std::remove_cvref_t<decltype(value)>;
+        if constexpr (std::is_same_v<Value, std::string>) {
+          return value;
+        } else if constexpr (std::is_same_v<Value, uint64_t>) {
+          return setting.kind == K::kBytes ? ShowBytes(value) : std::to_string(value);
+        } else if constexpr (std::is_same_v<Value, absl::Duration>) {
+          return ShowDuration(value);
+        } else if constexpr (std::is_same_v<Value, LogLevel>) {
+          return NameOf(kLevels, value);
+        } else {
+          return NameOf(kFormats, value);
+        }
+      },
+      setting.member);
+}
+
+std::string ShowBytes(uint64_t bytes) {
+  for (const auto& [unit, size] : {std::pair("GiB", kGiB), std::pair("MiB", kMiB), std::pair("KiB", kKiB)}) {
+    if (bytes != 0 && bytes % size == 0) return fmt::format("{}{}", bytes / size, unit);
+  }
+  return std::to_string(bytes);
+}
+
+std::string ShowDuration(absl::Duration duration) {
+  if (duration == absl::ZeroDuration()) return "0";
+  const int64_t seconds = absl::ToInt64Seconds(duration);
+  if (duration != absl::Seconds(seconds)) return absl::FormatDuration(duration);
+  if (seconds % 3600 == 0) return fmt::format("{}h", seconds / 3600);
+  if (seconds % 60 == 0 && seconds > 60) return fmt::format("{}m", seconds / 60);
+  return fmt::format("{}s", seconds);
+}
+
+}  // namespace sluice

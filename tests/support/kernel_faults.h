@@ -1,0 +1,30 @@
+// A kernel that says no, on demand: out of descriptors, or a system call that fails as it is told to.
+#ifndef SLUICE_TESTS_SUPPORT_KERNEL_FAULTS_H_
+#define SLUICE_TESTS_SUPPORT_KERNEL_FAULTS_H_
+
+#include <sys/resource.h>
+
+#include <functional>
+
+namespace sluice::testing {
+
+// While it lives this process can open no more descriptors than `free` (EMFILE). Those that are open stay so.
+class DescriptorLimit {
+ public:
+  explicit DescriptorLimit(int free = 0);
+  DescriptorLimit(const DescriptorLimit&) = delete;
+  DescriptorLimit& operator=(const DescriptorLimit&) = delete;
+  ~DescriptorLimit();
+
+ private:
+  rlimit before_ = {};
+};
+
+// Runs `work` to its end on a thread on which the system call `number` (SYS_accept4, …) does nothing and
+// fails with `error`. No other thread is touched: the filter (seccomp) dies with that thread. Needs no
+// privilege.
+void RunWithFailingCall(long number, int error, const std::function<void()>& work);
+
+}  // namespace sluice::testing
+
+#endif  // SLUICE_TESTS_SUPPORT_KERNEL_FAULTS_H_
