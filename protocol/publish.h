@@ -16,7 +16,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
-#include <vector>
+
+#include "protocol/message_view.h"
 
 namespace sluice {
 
@@ -59,21 +60,8 @@ bool IsPublish(std::string_view body);
 [[nodiscard]] PublishVerdict CheckPublish(std::string_view body, const PublishLimits& limits,
                                           PublishView* view);
 
-struct HeaderView {
-  std::string_view name;
-  std::string_view value;
-};
-
-// The parts of a frame body that CheckPublish accepted; for the receiving side, which wants the headers too.
-struct MessageView {
-  std::string_view topic;
-  std::string_view payload;
-  std::string_view reply_to;
-  std::vector<HeaderView> headers;
-};
-
-// Fills `view` (its vector is reused) from the body of a `message` frame as the broker sent it. False:
-// malformed.
+// For the receiving side, which wants the headers too: fills `view` (its vector is reused) from the body of a
+// `message` frame as the broker sent it. False: malformed.
 [[nodiscard]] bool ReadMessage(std::string_view body, MessageView* view);
 
 }  // namespace sluice
