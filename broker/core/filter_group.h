@@ -46,10 +46,6 @@ struct FilterGroup {
   // This turn's messages; not empty only while the group is on FanOut's list.
   std::vector<Run> runs;
 
-  // Small pieces for blocked members, so that they do not pin the shard's big chunks.
-  ChunkRef kept_chunk;
-  uint32_t kept_used = 0;
-
   GroupKind kind() const { return queue_group.empty() ? GroupKind::kShared : GroupKind::kDealt; }
 };
 

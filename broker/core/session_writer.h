@@ -102,6 +102,9 @@ class SessionWriter {
   // afterwards.
   FlushResult Flush(Transport* transport, WriteScratch* scratch, uint64_t bytes_max);
 
+  // A circular list (next_active) of the subscriptions that have something to send; null when there is none.
+  const Subscription* active() const { return active_; }
+
   bool empty() const { return !rest_ && header_rest_.empty() && control_bytes() == 0 && active_ == nullptr; }
 
   // For closing: drops the control frames that have not begun to leave. The queues are the caller's to empty.

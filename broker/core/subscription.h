@@ -25,6 +25,9 @@ struct Subscription {
   QueueLimits limits;
   v1::OverflowPolicy policy = v1::OVERFLOW_POLICY_DISCONNECT;
 
+  // Why it has ended; its Unsubscribed is queued or has left.
+  v1::Reason ended = v1::REASON_UNSPECIFIED;
+
   // Messages that matched since it came into force.
   uint64_t offered = 0;
   // It ends when `offered` reaches this.
