@@ -58,6 +58,7 @@ constexpr MetricInfo kCatalogue[] = {
     {"sluice_reads_total", "Calls that read from a client's socket.", &S::reads},
     {"sluice_read_bytes_total", "Bytes read from clients.", &S::read_bytes},
     {"sluice_frames_received_total", "Frames received from clients, of every kind.", &S::frames_in},
+    {"sluice_frames_truncated_total", "Frames that a client began and never ended.", &S::frames_truncated},
     {"sluice_client_pauses_total", "Times that the broker stopped reading from a client for a while.",
      &S::clients_paused},
 

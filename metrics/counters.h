@@ -114,6 +114,7 @@ struct alignas(64) ShardCounters {
   Counter reads;
   Counter read_bytes;
   Counter frames_in;
+  Counter frames_truncated;  // the client ended the stream inside of one
   Counter clients_paused;  // reads paused, for whatever reason
 
   // The event loop

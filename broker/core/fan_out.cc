@@ -71,19 +71,17 @@ void FanOut::Settle(FilterGroup* group, absl::Time now) {
 }
 
 uint64_t FanOut::DealAgain(FilterGroup* group, Subscription* from) {
+  if (group->members.empty()) return 0;
   const Ring<Slice>& waiting = from->queue.slices();
-  uint64_t lost = 0;
+  uint64_t messages = 0;
   for (size_t i = 0; i < waiting.size(); ++i) {
     const Slice& slice = waiting[i];
     if (slice.kind != SliceKind::kMessages) continue;
-    if (group->members.empty()) {
-      lost += slice.messages;
-      continue;
-    }
     if (group->runs.empty()) groups_.push_back(group);
     group->runs.push_back({slice.chunk, slice.offset, slice.bytes, slice.messages, nullptr});
+    messages += slice.messages;
   }
-  return lost;
+  return messages;
 }
 
 Subscriber* FanOut::Next(absl::Time now) {
@@ -276,6 +274,11 @@ void FanOut::Finish(FilterGroup* group) {
 }
 
 std::vector<Subscription*> FanOut::TakeEnded() { return std::exchange(ended_, {}); }
+
+void FanOut::Forget(Subscriber* subscriber) {
+  std::erase(listed_, subscriber);
+  std::erase_if(ended_, [&](const Subscription* ended) { return ended->subscriber == subscriber; });
+}
 
 FanOut::Report FanOut::TakeReport() { return std::exchange(report_, Report()); }
 

@@ -48,8 +48,8 @@ class FanOut {
   // subscription gets exactly what was published while it was in force.
   void Settle(FilterGroup* group, absl::Time now);
 
-  // Takes back what was queued for a member of a queue group that is to be cut, for the others. The
-  // subscription must have left the group. Returns the messages that found no other member.
+  // Deals what waits for a former member of a queue group again, to the others, in the next Next(). Returns
+  // the number of messages: none when nobody is left.
   uint64_t DealAgain(FilterGroup* group, Subscription* from);
 
   // Offers on, until a subscriber has got all that this turn has for it and can be flushed, while its bytes
@@ -61,6 +61,9 @@ class FanOut {
 
   // Subscriptions that reached their count; the caller takes them out of their group.
   std::vector<Subscription*> TakeEnded();
+
+  // The subscriber is about to be destroyed; its subscriptions have left their groups.
+  void Forget(Subscriber* subscriber);
 
   // What has been offered since the last call.
   struct Report {

@@ -106,7 +106,7 @@ FlushResult Subscriber::Flush(Transport* transport, WriteScratch* scratch, uint6
       full_ = true;
       if (!stalled_) {
         stalled_ = true;
-        stall_ = {now, 0, 0};
+        stall_ = {now, result.taken_bytes, 0};
       }
       progress_at_ = now;
       acked_bytes_ = transport->BytesAcked().value_or(0);
@@ -184,7 +184,7 @@ void Subscriber::Check(Transport* transport, absl::Time now) {
   }
 }
 
-SendQueue::Dropped Subscriber::Close() {
+SendQueue::Dropped Subscriber::Close(ControlFrames control_frames) {
   closed_ = true;
   SendQueue::Dropped dropped;
   for (const auto& [id, subscription] : subscriptions_) {
@@ -196,7 +196,7 @@ SendQueue::Dropped Subscriber::Close() {
   }
   pending_bytes_ -= dropped.bytes;
   pending_messages_ -= dropped.messages;
-  writer_.DropControl();
+  if (control_frames == ControlFrames::kDrop) writer_.DropControl();
   return dropped;
 }
 

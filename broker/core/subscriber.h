@@ -114,8 +114,9 @@ class Subscriber {
   const std::optional<OverLimit>& over() const { return over_; }
 
   // For closing: takes no offers from now on, and forgets what waits, but for the rest of the frame that is
-  // half on the wire. Returns what was dropped.
-  SendQueue::Dropped Close();
+  // half on the wire. Returns what was dropped. The subscriptions stay, for their numbers.
+  enum class ControlFrames { kKeep, kDrop };
+  SendQueue::Dropped Close(ControlFrames control_frames);
 
   uint64_t pending_bytes() const { return pending_bytes_; }
   uint64_t pending_messages() const { return pending_messages_; }
