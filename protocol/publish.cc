@@ -14,7 +14,6 @@ constexpr uint8_t kHeaderTag = 0x22;
 constexpr uint8_t kHeaderNameTag = 0x0a;
 constexpr uint8_t kHeaderValueTag = 0x12;
 
-constexpr uint32_t kHeadersMax = 256;
 // Tag, length and the tags and lengths inside, for one header.
 constexpr uint64_t kHeaderOverheadBytesMax = 16;
 constexpr uint64_t kMessageOverheadBytesMax = 64;
