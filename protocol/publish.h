@@ -76,8 +76,8 @@ struct MessageView {
   std::vector<HeaderView> headers;
 };
 
-// Fills `view` (its vector is reused) from the body of a `message` frame as the broker sent it. False:
-// malformed.
+// Fills `view` (its vector is reused) from the body of a `message` frame as the broker sent it. What a later
+// broker adds behind the message (fields 40 to 47 of ServerFrame) is passed over. False: malformed.
 [[nodiscard]] bool ReadMessage(std::string_view body, MessageView* view);
 
 }  // namespace sluice

@@ -213,6 +213,12 @@ TEST(FrameBodyBytesMax, HoldsTheLargestPublishThatIsAllowed) {
   }
 }
 
+// protocol/README.md says this number to clients.
+TEST(FrameBodyBytesMax, IsPayloadAndHeadersAndAFixedRest) {
+  EXPECT_EQ(FrameBodyBytesMax({.payload_bytes_max = 0, .headers_bytes_max = 0}), 4670u);
+  EXPECT_EQ(FrameBodyBytesMax({.payload_bytes_max = 1000, .headers_bytes_max = 200}), 4670u + 1200);
+}
+
 TEST(IsPublish, LooksAtTheFirstTagOnly) {
   EXPECT_FALSE(IsPublish(""));
   EXPECT_TRUE(IsPublish("\x0a"));
@@ -236,6 +242,38 @@ TEST(ReadMessage, ForgetsThePreviousMessage) {
   EXPECT_EQ(view.payload, "");
   EXPECT_EQ(view.reply_to, "");
   EXPECT_TRUE(view.headers.empty());
+}
+
+TEST(ReadMessage, PassesOverWhatALaterBrokerAddsBehindTheMessage) {
+  const std::string message = Wrap("\x0a\x01t");
+  const std::string varint = "\xc0\x02\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";  // 40
+  const std::string bytes = "\xca\x02\x03sub";                                    // 41
+  const std::string fixed64 =
+      "\xf9\x02"
+      "12345678";  // 47
+  const std::string fixed32 =
+      "\xfd\x02"
+      "1234";  // 47
+  for (const std::string& added : {varint, bytes, fixed64, fixed32, varint + bytes + fixed64 + fixed32}) {
+    const std::string body = message + added;
+    v1::ServerFrame frame;
+    ASSERT_TRUE(frame.ParseFromString(body) && frame.has_message());
+    MessageView view;
+    ASSERT_TRUE(ReadMessage(body, &view));
+    EXPECT_EQ(view.topic, "t");
+    EXPECT_EQ(Check(body), PublishVerdict::kBadFrame);
+    EXPECT_FALSE(ReadMessage(body.substr(0, body.size() - 1), &view));
+  }
+}
+
+TEST(ReadMessage, RefusesOtherFieldsBehindTheMessage) {
+  const std::string message = Wrap("\x0a\x01t");
+  MessageView view;
+  EXPECT_FALSE(ReadMessage(message + "\xb8\x02\x01", &view));      // 39
+  EXPECT_FALSE(ReadMessage(message + "\x80\x03\x01", &view));      // 48
+  EXPECT_FALSE(ReadMessage(message + "\xc3\x02\xc4\x02", &view));  // 40, a group
+  EXPECT_FALSE(ReadMessage(message + "\xca\x02\x03\xc0\x02", &view));
+  EXPECT_FALSE(ReadMessage(message + message, &view));
 }
 
 TEST(ReadMessage, RefusesWhatIsNoMessageFrame) {
