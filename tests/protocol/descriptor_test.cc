@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <set>
@@ -162,6 +163,43 @@ TEST_F(DescriptorTest, EveryEnumBeginsWithAnUnspecifiedZeroOrADefault) {
     ASSERT_NE(zero, nullptr) << type->full_name();
     EXPECT_TRUE(zero->name().ends_with("_UNSPECIFIED") || zero->name().ends_with("_DEFAULT"))
         << zero->full_name();
+  }
+}
+
+class ReadmeTest : public DescriptorTest {
+ protected:
+  void SetUp() override {
+    DescriptorTest::SetUp();
+    std::ifstream in(SLUICE_PROTOCOL_README);
+    readme_.assign(std::istreambuf_iterator<char>(in), {});
+    ASSERT_FALSE(readme_.empty()) << SLUICE_PROTOCOL_README;
+  }
+
+  // A row of a table that begins with this name and number.
+  void ExpectRow(const std::string& name, int number) {
+    const std::string row = "\n| `" + name + "` | " + std::to_string(number) + " |";
+    EXPECT_NE(readme_.find(row), std::string::npos) << "protocol/README.md lacks the row " << row;
+  }
+
+  std::string readme_;
+};
+
+TEST_F(ReadmeTest, ExplainsEveryFrame) {
+  for (const Descriptor* frame : {client_, server_}) {
+    for (int i = 0; i < frame->field_count(); ++i)
+      ExpectRow(frame->field(i)->name(), frame->field(i)->number());
+  }
+}
+
+TEST_F(ReadmeTest, ExplainsEveryErrorAndReason) {
+  for (const auto& [type, prefix] : {std::pair("ErrorCode", "ERROR_CODE_"), std::pair("Reason", "REASON_")}) {
+    const EnumDescriptor* values = file_->FindEnumTypeByName(type);
+    ASSERT_NE(values, nullptr) << type;
+    for (int i = 0; i < values->value_count(); ++i) {
+      const EnumValueDescriptor* value = values->value(i);
+      ASSERT_TRUE(value->name().starts_with(prefix)) << value->name();
+      if (value->number() != 0) ExpectRow(value->name().substr(std::string(prefix).size()), value->number());
+    }
   }
 }
 
