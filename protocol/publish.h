@@ -26,7 +26,11 @@ struct PublishLimits {
   uint64_t headers_bytes_max = 16 << 10;
 };
 
-// Room that a frame needs besides its payload: topic, reply_to, headers with their tags and lengths.
+// Headers of one message.
+inline constexpr uint32_t kHeadersMax = 256;
+
+// The largest body of a publish frame: payload, topic, reply_to, and headers with their tags and lengths. A
+// session may refuse a longer frame by its length alone.
 uint64_t FrameBodyBytesMax(const PublishLimits& limits);
 
 struct PublishView {
@@ -72,8 +76,8 @@ struct MessageView {
   std::vector<HeaderView> headers;
 };
 
-// Fills `view` (its vector is reused) from the body of a `message` frame as the broker sent it. False:
-// malformed.
+// Fills `view` (its vector is reused) from the body of a `message` frame as the broker sent it. What a later
+// broker adds behind the message (fields 40 to 47 of ServerFrame) is passed over. False: malformed.
 [[nodiscard]] bool ReadMessage(std::string_view body, MessageView* view);
 
 }  // namespace sluice
