@@ -25,6 +25,9 @@ class DescriptorLimit {
 // privilege.
 void RunWithFailingCall(long number, int error, const std::function<void()>& work);
 
+// The same, but only the first `failures` of those calls fail. Returns how many were made in all.
+int RunWithCallFailingAtFirst(long number, int error, int failures, const std::function<void()>& work);
+
 }  // namespace sluice::testing
 
 #endif  // SLUICE_TESTS_SUPPORT_KERNEL_FAULTS_H_
