@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "broker/net/error_text.h"
-#include "protocol/frame.h"
+#include "protocol/control.h"
 #include "protocol/names.h"
 #include "protocol/topic.h"
 
@@ -183,9 +183,21 @@ void Session::HandleInput(absl::Time now) {
 
 void Session::HandleFrame(const ReceivedFrame& received, absl::Time now) {
   if (IsPublish(received.body) && state_ == State::kOpen) return OnPublish(received);
+  if (IsPublish(received.body)) {
+    return Refuse(v1::ERROR_CODE_NOT_CONNECTED, v1::REASON_PROTOCOL_ERROR, "the first frame is not Connect");
+  }
   v1::ClientFrame frame;
-  if (!frame.ParseFromArray(received.body.data(), static_cast<int>(received.body.size()))) {
-    return Refuse(v1::ERROR_CODE_BAD_FRAME, v1::REASON_PROTOCOL_ERROR, "a frame is not a valid ClientFrame");
+  switch (ParseControl(received.body, &frame)) {
+    case ControlVerdict::kOk:
+      break;
+    case ControlVerdict::kTooLarge:
+      return Refuse(v1::ERROR_CODE_FRAME_TOO_LARGE, v1::REASON_FRAME_TOO_LARGE,
+                    fmt::format("a frame of {} bytes that is no message; at most {} are allowed",
+                                received.body.size(), kControlBodyBytesMax),
+                    kControlBodyBytesMax, received.body.size());
+    case ControlVerdict::kBadFrame:
+      return Refuse(v1::ERROR_CODE_BAD_FRAME, v1::REASON_PROTOCOL_ERROR,
+                    "a frame is malformed, or of no kind that is known here");
   }
   if (state_ == State::kConnecting) {
     if (frame.has_connect()) return OnConnect(frame.connect(), now);
@@ -204,11 +216,10 @@ void Session::HandleFrame(const ReceivedFrame& received, absl::Time now) {
       return publisher_.RequestPong(frame.ping().id());
     case v1::ClientFrame::kPong:
       return;
-    case v1::ClientFrame::kMessage:  // not its first field, so that it is no publish frame
+    case v1::ClientFrame::kMessage:
     case v1::ClientFrame::FRAME_NOT_SET:
-      break;
+      return;  // ParseControl refuses both
   }
-  Refuse(v1::ERROR_CODE_BAD_FRAME, v1::REASON_PROTOCOL_ERROR, "a frame holds nothing that is known here");
 }
 
 void Session::OnPublish(const ReceivedFrame& frame) {

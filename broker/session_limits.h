@@ -8,12 +8,14 @@
 #include "broker/config.h"
 #include "broker/core/subscriber.h"
 #include "broker/core/verdict.h"
+#include "protocol/control.h"
+#include "protocol/frame.h"
 #include "protocol/publish.h"
 
 namespace sluice {
 
 // Before Connect is accepted a frame is at most so large, so that strangers cost little.
-inline constexpr uint64_t kFrameBytesMaxBeforeConnect = 16 << 10;
+inline constexpr uint64_t kFrameBytesMaxBeforeConnect = kFramePrefixBytesMax + kControlBodyBytesMax;
 inline constexpr size_t kClientNameBytesMax = 128;
 inline constexpr size_t kQueueGroupBytesMax = 128;
 // The rest of a frame half on the wire that is still sent to a session which is cut.
