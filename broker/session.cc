@@ -470,7 +470,8 @@ Session::Flushed Session::Flush(absl::Time now) {
     connection_ = Connection::kBroken;
     EndBecause({.reason = v1::REASON_CLIENT_RESET, .text = net::ErrorText(transport_.error())});
   }
-  return result.outcome == FlushOutcome::kCapped ? Flushed::kMore : Flushed::kEnough;
+  // Besides the bound: a lag that the flush ended is told in a frame of its own.
+  return wants_flush() ? Flushed::kMore : Flushed::kEnough;
 }
 
 void Session::LogWrite(const FlushResult& result, absl::Time now) const {
@@ -497,6 +498,21 @@ void Session::LogWrite(const FlushResult& result, absl::Time now) const {
                                                       {"address", peer_},
                                                       {"resumes", stall.resumes},
                                                       {"stalled", now - stall.since}});
+  }
+}
+
+void Session::CountLagging() {
+  const Subscriber::LagReport report = subscriber_.TakeLagReport();
+  if (report.raised == 0 && report.cleared == 0) return;
+  context_->counters.lagging_episodes.Add(report.raised);
+  context_->counters.lagging_subscriptions.Add(int64_t{report.raised} - int64_t{report.cleared});
+  if (report.raised > 0) {
+    context_->log.Info("consumer lags", {{"client", client_name_},
+                                         {"address", peer_},
+                                         {"pending_bytes", subscriber_.pending_bytes()},
+                                         {"pending_messages", subscriber_.pending_messages()}});
+  } else if (end_ == std::nullopt) {
+    context_->log.Info("consumer recovered", {{"client", client_name_}, {"address", peer_}});
   }
 }
 
@@ -719,9 +735,12 @@ v1::Goodbye Session::MakeGoodbye() const {
   goodbye.set_pending_messages(subscriber_.pending_messages());
   goodbye.set_retry_after_ms(Milliseconds(RetryAfter()));
   subscriber_.ForEachSubscription([&](const Subscription* subscription) {
+    if (goodbye.subscriptions_size() >= kGoodbyeSubscriptionsMax) return;
     v1::SubscriptionRecord* record = goodbye.add_subscriptions();
     record->set_subscription(subscription->id);
-    if (subscription->group != nullptr) record->set_filter(subscription->group->filter);
+    if (subscription->group != nullptr && subscription->id == end_->subscription) {
+      record->set_filter(subscription->group->filter);
+    }
     record->set_offered(subscription->offered);
   });
   return goodbye;
@@ -780,6 +799,7 @@ void Session::Finish(absl::Time now) {
   context_->counters.pending_messages.Add(-static_cast<int64_t>(left_messages));
   context_->counters.messages_dropped.Add(left_messages);
   context_->counters.sessions_ended[static_cast<size_t>(end_->reason)].Add();
+  CountLagging();
   transport_.socket().Close();
   state_ = State::kEnded;
 }

@@ -104,6 +104,9 @@ class Session {
   bool has_answers() const { return publisher_.has_requests(); }
   void Answer() { publisher_.Answer(&subscriber_); }
 
+  // Brings what began or ceased to lag into the counters and the log.
+  void CountLagging();
+
   void CheckDeadlines(absl::Time now);
   absl::Time NextDeadline() const;
 

@@ -21,6 +21,10 @@ inline constexpr size_t kQueueGroupBytesMax = 128;
 // The rest of a frame half on the wire that is still sent to a session which is cut.
 inline constexpr uint64_t kGoodbyeBehindBytesMax = 1 << 20;
 
+// A Goodbye tells the numbers of so many subscriptions, so that it stays below the megabyte that a frame of
+// the broker may have.
+inline constexpr int kGoodbyeSubscriptionsMax = 32'768;
+
 struct SessionLimits {
   explicit SessionLimits(const Config& config)
       : publish{config.payload_bytes_max, config.headers_bytes_max},

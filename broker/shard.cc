@@ -252,8 +252,9 @@ void Shard::FanOutAndFlush(absl::Time now) {
 
 void Shard::Flush(uint64_t token, absl::Time now) {
   Place* place = Find(token);
-  if (place == nullptr || !place->session->wants_flush()) return;
+  if (place == nullptr) return;
   Touch(token, place);
+  if (!place->session->wants_flush()) return;
   if (place->session->Flush(now) == Session::Flushed::kMore) WantFlush(token, place);
 }
 
@@ -275,6 +276,7 @@ void Shard::SettleTouched(absl::Time now) {
     if (place == nullptr) continue;
     place->touched = false;
     Session& session = *place->session;
+    session.CountLagging();
     if (session.closing()) {
       const Session::Life life = session.Advance(now);
       DetachEnded();

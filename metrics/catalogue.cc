@@ -39,6 +39,11 @@ constexpr MetricInfo kCatalogue[] = {
     {"sluice_match_cache_misses_total", "Messages whose topic had to be matched against the filters.",
      &S::match_cache_misses},
 
+    {"sluice_lagging_episodes_total",
+     "Times that a subscription passed 75 % of its nearest limit and its client was warned.",
+     &S::lagging_episodes},
+    {"sluice_lagging_subscriptions",
+     "Subscriptions that did so and have not fallen below 50 % of it since.", &S::lagging_subscriptions},
     {"sluice_pending_bytes", "Bytes queued for subscriptions and not yet taken by the kernel.",
      &S::pending_bytes},
     {"sluice_pending_messages", "Messages queued for subscriptions and not yet taken by the kernel.",

@@ -100,6 +100,8 @@ struct alignas(64) ShardCounters {
   Counter match_cache_misses;
 
   // Queues and writes
+  Counter lagging_episodes;
+  Gauge lagging_subscriptions;
   Gauge pending_bytes;
   Gauge pending_messages;
   Counter writes;

@@ -100,7 +100,7 @@ Subscriber* FanOut::Next(absl::Time now) {
       const size_t member = (first_member_ + member_at_++) % members;
       OfferToMember(group, member, now);
       Subscriber* subscriber = group->members[member]->subscriber;
-      if (--subscriber->offers_to_come == 0 && subscriber->wants_flush()) return subscriber;
+      if (--subscriber->offers_to_come == 0 && subscriber->wants_attention()) return subscriber;
     }
     Finish(group);
     ++group_at_;
@@ -111,7 +111,7 @@ Subscriber* FanOut::Next(absl::Time now) {
     Subscriber* subscriber = listed_.back();
     listed_.pop_back();
     subscriber->listed = Subscriber::Listed::kNo;
-    if (subscriber->wants_flush()) return subscriber;
+    if (subscriber->wants_attention()) return subscriber;
   }
   phase_ = Phase::kTaking;
   return nullptr;

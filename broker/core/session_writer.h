@@ -103,7 +103,7 @@ class SessionWriter {
   FlushResult Flush(Transport* transport, WriteScratch* scratch, uint64_t bytes_max);
 
   // A circular list (next_active) of the subscriptions that have something to send; null when there is none.
-  const Subscription* active() const { return active_; }
+  Subscription* active() const { return active_; }
 
   bool empty() const { return !rest_ && header_rest_.empty() && control_bytes() == 0 && active_ == nullptr; }
 

@@ -73,7 +73,7 @@ Subscriber::Offered Subscriber::Offer(Subscription* subscription, std::span<cons
   pending_bytes_ += offered.queued_bytes;
   pending_messages_ += offered.queued;
   writer_.Activate(subscription);
-  if (full_) Judge(*subscription, now);
+  if (full_) Judge(subscription, now);
   return offered;
 }
 
@@ -97,6 +97,7 @@ FlushResult Subscriber::Flush(Transport* transport, WriteScratch* scratch, uint6
   pending_messages_ -= result.messages_sent;
   if (result.taken_bytes > 0) progress_at_ = now;
   if (!ending_.empty()) RemoveEnded();
+  if (!lagging_.empty()) ClearLagging(now);
   if (stalled_) stall_.taken_bytes += result.taken_bytes;
   switch (result.outcome) {
     case FlushOutcome::kDrained:
@@ -123,6 +124,10 @@ void Subscriber::RemoveEnded() {
   const auto left = [this](Subscription* subscription) {
     if (!subscription->queue.empty() || subscription->group != nullptr) return false;
     writer_.Forget(subscription);
+    if (subscription->lagging == Subscription::Lagging::kYes) {
+      std::erase(lagging_, subscription);
+      ++lag_report_.cleared;
+    }
     subscriptions_.erase(subscription->id);
     return true;
   };
@@ -135,11 +140,11 @@ void Subscriber::BecameWritable() {
   ++stall_.resumes;
 }
 
-void Subscriber::Judge(const Subscription& subscription, absl::Time now) {
+void Subscriber::Judge(Subscription* subscription, absl::Time now) {
   if (over_.has_value() || closed_) return;
-  const QueueState state = subscription.queue.state();
-  if (const Verdict verdict = sluice::Judge(state, subscription.limits, now); !verdict.healthy()) {
-    over_ = {verdict.over, verdict.limit, verdict.value, subscription.id};
+  const QueueState state = subscription->queue.state();
+  if (const Verdict verdict = sluice::Judge(state, subscription->limits, now); !verdict.healthy()) {
+    over_ = {verdict.over, verdict.limit, verdict.value, subscription->id};
     return;
   }
   if (limits_->session_bytes_max != 0 &&
@@ -147,7 +152,37 @@ void Subscriber::Judge(const Subscription& subscription, absl::Time now) {
     over_ = {v1::REASON_SESSION_BYTES, limits_->session_bytes_max, pending_bytes_, 0};
     return;
   }
-  next_check_ = std::min(next_check_, state.oldest + subscription.limits.pending_age_max);
+  next_check_ = std::min(next_check_, state.oldest + subscription->limits.pending_age_max);
+  if (subscription->lagging == Subscription::Lagging::kYes) return;
+  const Nearness nearest = NearestLimit(state, subscription->limits, now);
+  if (nearest.share < kHighWatermark) return;
+  subscription->lagging = Subscription::Lagging::kYes;
+  lagging_.push_back(subscription);
+  ++lag_report_.raised;
+  Tell(*subscription, nearest, v1::SlowConsumer::STATE_RAISED);
+}
+
+void Subscriber::ClearLagging(absl::Time now) {
+  std::erase_if(lagging_, [&](Subscription* subscription) {
+    const Nearness nearest = NearestLimit(subscription->queue.state(), subscription->limits, now);
+    if (nearest.share >= kLowWatermark) return false;
+    subscription->lagging = Subscription::Lagging::kNo;
+    ++lag_report_.cleared;
+    Tell(*subscription, nearest, v1::SlowConsumer::STATE_CLEARED);
+    return true;
+  });
+}
+
+void Subscriber::Tell(const Subscription& subscription, const Nearness& nearest,
+                      v1::SlowConsumer::State state) {
+  v1::ServerFrame frame;
+  v1::SlowConsumer* slow = frame.mutable_slow_consumer();
+  slow->set_subscription(subscription.id);
+  slow->set_state(state);
+  slow->set_limit(nearest.limit);
+  slow->set_limit_value(nearest.limit_value);
+  slow->set_value(nearest.value);
+  QueueControl(frame);
 }
 
 void Subscriber::JudgeAll(absl::Time now) {
@@ -157,10 +192,10 @@ void Subscriber::JudgeAll(absl::Time now) {
     const absl::Duration every = std::clamp(limits_->write_timeout / 4, kCheckEveryMin, kCheckEveryMax);
     next_check_ = std::min(now + every, progress_at_ + limits_->write_timeout);
   }
-  if (const Subscription* first = writer_.active(); first != nullptr) {
-    const Subscription* subscription = first;
+  if (Subscription* first = writer_.active(); first != nullptr) {
+    Subscription* subscription = first;
     do {
-      Judge(*subscription, now);
+      Judge(subscription, now);
       subscription = subscription->next_active;
     } while (subscription != first);
   }
@@ -186,6 +221,8 @@ void Subscriber::Check(Transport* transport, absl::Time now) {
 
 SendQueue::Dropped Subscriber::Close(ControlFrames control_frames) {
   closed_ = true;
+  lag_report_.cleared += static_cast<uint32_t>(lagging_.size());
+  lagging_.clear();
   SendQueue::Dropped dropped;
   for (const auto& [id, subscription] : subscriptions_) {
     const SendQueue::Dropped one = subscription->queue.DropWaiting();

@@ -21,6 +21,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -97,6 +98,10 @@ class Subscriber {
   // Writes until everything is written, the socket is full, or `bytes_max` were taken.
   FlushResult Flush(Transport* transport, WriteScratch* scratch, uint64_t bytes_max, absl::Time now);
   bool wants_flush() const { return !full_ && !writer_.empty(); }
+  // Also when it is over a limit, or there is something in LagReport.
+  bool wants_attention() const {
+    return wants_flush() || over_.has_value() || lag_report_.raised > 0 || lag_report_.cleared > 0;
+  }
   // The socket may take bytes again.
   void BecameWritable();
 
@@ -109,6 +114,13 @@ class Subscriber {
   // Looks at what time alone can change, age and stuck time. To be called when NextCheck() is due.
   void Check(Transport* transport, absl::Time now);
   absl::Time NextCheck() const { return full_ ? next_check_ : absl::InfiniteFuture(); }
+
+  // Episodes of lagging that began and ended since the last call. The client is told by SlowConsumer frames.
+  struct LagReport {
+    uint32_t raised = 0;
+    uint32_t cleared = 0;
+  };
+  LagReport TakeLagReport() { return std::exchange(lag_report_, LagReport()); }
 
   // Set once, by whatever judged it first.
   const std::optional<OverLimit>& over() const { return over_; }
@@ -128,13 +140,17 @@ class Subscriber {
   enum class Listed : uint8_t { kNo, kYes } listed = Listed::kNo;
 
  private:
-  void Judge(const Subscription& subscription, absl::Time now);
+  void Judge(Subscription* subscription, absl::Time now);
+  void ClearLagging(absl::Time now);
+  void Tell(const Subscription& subscription, const Nearness& nearest, v1::SlowConsumer::State state);
   void JudgeAll(absl::Time now);
 
   const uint64_t token_;
   const SubscriberLimits* const limits_;
   absl::flat_hash_map<uint32_t, std::unique_ptr<Subscription>> subscriptions_;
   std::vector<Subscription*> ending_;
+  std::vector<Subscription*> lagging_;
+  LagReport lag_report_;
   SessionWriter writer_;
 
   uint64_t pending_bytes_ = 0;

@@ -34,6 +34,8 @@ struct Subscription {
   uint64_t offered_max = std::numeric_limits<uint64_t>::max();
 
   SendQueue queue;
+  // Above the high watermark, and not below the low one since: its client was told.
+  enum class Lagging : uint8_t { kNo, kYes } lagging = Lagging::kNo;
 
   // The writer's: a circular list of subscriptions with something to send, and what this one may still send
   // (or, below zero, owes) in the round.

@@ -35,6 +35,20 @@ struct Verdict {
   bool healthy() const { return over == v1::REASON_UNSPECIFIED; }
 };
 
+// An episode of lagging begins when so much of the nearest limit is used, and ends below the lower mark: two
+// marks, so that a queue at the edge does not flap.
+inline constexpr double kHighWatermark = 0.75;
+inline constexpr double kLowWatermark = 0.5;
+
+// The limit of which most is used. `share` is 0 where there is no limit.
+struct Nearness {
+  v1::Reason limit = v1::REASON_UNSPECIFIED;
+  uint64_t limit_value = 0;
+  uint64_t value = 0;
+  double share = 0;
+};
+Nearness NearestLimit(const QueueState& state, const QueueLimits& limits, absl::Time now);
+
 Verdict Judge(const QueueState& state, const QueueLimits& limits, absl::Time now);
 
 }  // namespace sluice
