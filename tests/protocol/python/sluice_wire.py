@@ -21,6 +21,8 @@ import sys
 import tempfile
 import time
 
+import google.protobuf.message
+
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 
 PREFIX_BYTES_MAX = 4
@@ -34,9 +36,8 @@ def load_protocol(protoc=None, root=REPOSITORY):
     """Generates the module for protocol/sluice.proto with protoc and imports it."""
     protoc = protoc or os.environ.get("PROTOC", "protoc")
     generated = tempfile.TemporaryDirectory(prefix="sluice_pb2_")
-    subprocess.run(
-        [protoc, f"--proto_path={root}", f"--python_out={generated.name}", "protocol/sluice.proto"], check=True
-    )
+    command = [protoc, f"--proto_path={root}", f"--python_out={generated.name}", "protocol/sluice.proto"]
+    subprocess.run(command, check=True)
     sys.path.insert(0, generated.name)
     try:
         return importlib.import_module("protocol.sluice_pb2")
@@ -270,7 +271,10 @@ class Session:
                 return item
 
     def _receive(self, body):
-        frame = self.pb.ServerFrame.FromString(body)
+        try:
+            frame = self.pb.ServerFrame.FromString(body)
+        except google.protobuf.message.DecodeError as error:
+            raise WireError(f"a frame is no ServerFrame: {body[:40].hex(' ')}: {error}") from error
         kind = frame.WhichOneof("frame")
         if kind == "message":
             if self._current_subscription == 0:

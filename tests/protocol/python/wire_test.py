@@ -1,5 +1,5 @@
-"""The protocol from the point of view of another language: Python's stock protobuf library writes what our C++
-code reads, reads what it writes, and finds the worked example of protocol/README.md to be what it says.
+"""The protocol from the point of view of another language: Python's stock protobuf library writes what our
+C++ code reads, reads what it writes, and finds the worked example of protocol/README.md to be what it says.
 
 Needs the environment of ctest: PROTOC, SLUICE_WIRE_HELPER. SLUICE_TEST_SEED repeats a run with random frames.
 """
