@@ -9,10 +9,8 @@
 
 namespace sluice {
 
-// The body of a ServerFrame with this message and nothing else, as generated code writes it. A frame that was
-// parsed and serialized again is equal to it only if it holds the same, and no unknown fields: those are kept
-// and written too.
-inline std::string CanonicalBody(const MessageView& view) {
+// A ServerFrame with this message and nothing else.
+inline v1::ServerFrame CanonicalFrame(const MessageView& view) {
   v1::ServerFrame frame;
   v1::Message* message = frame.mutable_message();
   message->set_topic(std::string(view.topic));
@@ -23,8 +21,12 @@ inline std::string CanonicalBody(const MessageView& view) {
     copy->set_name(std::string(header.name));
     copy->set_value(std::string(header.value));
   }
-  return frame.SerializeAsString();
+  return frame;
 }
+
+// Its body as generated code writes it. A frame that was parsed and serialized again is equal to it only if
+// it holds the same, and no unknown fields: those are kept and written too.
+inline std::string CanonicalBody(const MessageView& view) { return CanonicalFrame(view).SerializeAsString(); }
 
 }  // namespace sluice
 
