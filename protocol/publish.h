@@ -22,8 +22,6 @@
 
 namespace sluice {
 
-inline constexpr uint32_t kHeadersMax = 256;
-
 struct PublishLimits {
   uint64_t payload_bytes_max = 1 << 20;
   // Names and values of all headers together.
