@@ -1,5 +1,7 @@
 #include "protocol/publish.h"
 
+#include <cstring>
+
 #include "protocol/topic.h"
 
 namespace sluice {
@@ -17,6 +19,12 @@ constexpr uint8_t kHeaderValueTag = 0x12;
 // Tag, length and the tags and lengths inside, for one header.
 constexpr uint64_t kHeaderOverheadBytesMax = 16;
 constexpr uint64_t kMessageOverheadBytesMax = 64;
+
+constexpr uint64_t VarintBytes(uint64_t value) {
+  uint64_t bytes = 1;
+  for (; value >= 0x80; value >>= 7) ++bytes;
+  return bytes;
+}
 
 // Reads a tag of one byte and the length-delimited value behind it off the head of `rest`. Every field of a
 // message that version 1 knows has that form.
@@ -118,6 +126,39 @@ bool IsBrokersPart(std::string_view rest) {
   return true;
 }
 
+// Tag, length and value of one field; an empty value is not written, as proto3 has it.
+uint64_t FieldBytes(uint64_t value_bytes) {
+  return value_bytes == 0 ? 0 : 1 + VarintBytes(value_bytes) + value_bytes;
+}
+
+char* WriteVarint(uint64_t value, char* to) {
+  for (; value >= 0x80; value >>= 7) *to++ = static_cast<char>(value | 0x80);
+  *to++ = static_cast<char>(value);
+  return to;
+}
+
+char* WriteField(uint8_t tag, std::string_view value, char* to) {
+  if (value.empty()) return to;
+  *to++ = static_cast<char>(tag);
+  to = WriteVarint(value.size(), to);
+  std::memcpy(to, value.data(), value.size());
+  return to + value.size();
+}
+
+uint64_t HeaderBytes(const HeaderView& header) {
+  return FieldBytes(header.name.size()) + FieldBytes(header.value.size());
+}
+
+uint64_t MessageBytes(const MessageView& message) {
+  uint64_t bytes = FieldBytes(message.topic.size()) + FieldBytes(message.payload.size()) +
+                   FieldBytes(message.reply_to.size());
+  for (const HeaderView& header : message.headers) {
+    const uint64_t header_bytes = HeaderBytes(header);
+    bytes += 1 + VarintBytes(header_bytes) + header_bytes;
+  }
+  return bytes;
+}
+
 }  // namespace
 
 uint64_t FrameBodyBytesMax(const PublishLimits& limits) {
@@ -214,6 +255,29 @@ bool ReadMessage(std::string_view body, MessageView* view) {
     }
   }
   return true;
+}
+
+uint64_t PublishFrameBytes(const MessageView& message) {
+  const uint64_t message_bytes = MessageBytes(message);
+  const uint64_t body_bytes = 1 + VarintBytes(message_bytes) + message_bytes;
+  return VarintBytes(body_bytes) + body_bytes;
+}
+
+char* WritePublishFrame(const MessageView& message, char* to) {
+  const uint64_t message_bytes = MessageBytes(message);
+  to = WriteVarint(1 + VarintBytes(message_bytes) + message_bytes, to);
+  *to++ = static_cast<char>(kMessageTag);
+  to = WriteVarint(message_bytes, to);
+  to = WriteField(kTopicTag, message.topic, to);
+  to = WriteField(kPayloadTag, message.payload, to);
+  to = WriteField(kReplyToTag, message.reply_to, to);
+  for (const HeaderView& header : message.headers) {
+    *to++ = static_cast<char>(kHeaderTag);
+    to = WriteVarint(HeaderBytes(header), to);
+    to = WriteField(kHeaderNameTag, header.name, to);
+    to = WriteField(kHeaderValueTag, header.value, to);
+  }
+  return to;
 }
 
 }  // namespace sluice

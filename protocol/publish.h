@@ -1,5 +1,6 @@
-// Checks a publish frame in place, without building a message object: the bytes that passed are forwarded to
-// every subscriber as they are, so whatever is accepted here must mean the same to every protobuf parser.
+// Publish frames: checked, read and written without building a message object. The bytes that passed the
+// check are forwarded to every subscriber as they are, so whatever is accepted here must mean the same to
+// every protobuf parser.
 //
 //   PublishView view;
 //   PublishVerdict verdict = CheckPublish(body, limits, &view);
@@ -16,7 +17,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
-#include <vector>
+
+#include "protocol/message_view.h"
 
 namespace sluice {
 
@@ -63,22 +65,18 @@ bool IsPublish(std::string_view body);
 [[nodiscard]] PublishVerdict CheckPublish(std::string_view body, const PublishLimits& limits,
                                           PublishView* view);
 
-struct HeaderView {
-  std::string_view name;
-  std::string_view value;
-};
-
-// The parts of a frame body that CheckPublish accepted; for the receiving side, which wants the headers too.
-struct MessageView {
-  std::string_view topic;
-  std::string_view payload;
-  std::string_view reply_to;
-  std::vector<HeaderView> headers;
-};
-
-// Fills `view` (its vector is reused) from the body of a `message` frame as the broker sent it. What a later
-// broker adds behind the message (fields 40 to 47 of ServerFrame) is passed over. False: malformed.
+// For the receiving side, which wants the headers too: fills `view` (its vector is reused) from the body of a
+// `message` frame as the broker sent it. What a later broker adds behind the message (fields 40 to 47 of
+// ServerFrame) is passed over. False: malformed.
 [[nodiscard]] bool ReadMessage(std::string_view body, MessageView* view);
+
+// For the sending side. The bytes of the whole frame, its length included; may be more than a frame can have
+// (kFrameBodyBytesMax), which the caller refuses.
+uint64_t PublishFrameBytes(const MessageView& message);
+
+// Writes the frame, as PublishFrameBytes counted it, and returns its end. It is what the generated code would
+// write; whether the broker accepts what it says is the caller's business.
+char* WritePublishFrame(const MessageView& message, char* to);
 
 }  // namespace sluice
 

@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
 #include <string>
 #include <vector>
 
+#include "protocol/frame.h"
 #include "protocol/sluice.pb.h"
 #include "protocol/topic.h"
 #include "tests/support/canonical_body.h"
@@ -347,6 +349,35 @@ TEST(CheckPublish, HoldsTheLimitsToTheByte) {
   message.set_payload("");
   message.mutable_headers(0)->set_value("value+");
   EXPECT_EQ(Check(Body(message), limits), PublishVerdict::kBadHeaders);
+}
+
+TEST(WritePublishFrame, WritesTheBytesOfTheGeneratedCode) {
+  std::mt19937 random(7);
+  const auto text = [&](size_t bytes_max) { return std::string(random() % (bytes_max + 1), 'x'); };
+  for (int round = 0; round < 500; ++round) {
+    // Sizes on both sides of the lengths at which a varint grows.
+    const size_t payload_max = round % 50 == 0 ? 3 << 20 : round % 5 == 0 ? 40000 : 300;
+    v1::ClientFrame frame;
+    v1::Message& message = *frame.mutable_message();
+    message.set_topic(text(200));
+    message.set_payload(text(payload_max));
+    message.set_reply_to(text(2));
+    for (uint32_t headers = random() % 3; headers > 0; --headers) {
+      v1::Header& header = *message.add_headers();
+      header.set_name("n" + text(200));
+      header.set_value(text(3));
+    }
+    MessageView view{.topic = message.topic(), .payload = message.payload(), .reply_to = message.reply_to()};
+    for (const v1::Header& header : message.headers())
+      view.headers.push_back({header.name(), header.value()});
+
+    std::string expected;
+    AppendFrame(frame, &expected);
+    ASSERT_EQ(PublishFrameBytes(view), expected.size());
+    std::string written(expected.size(), '?');
+    ASSERT_EQ(WritePublishFrame(view, written.data()), written.data() + written.size());
+    ASSERT_EQ(written, expected);
+  }
 }
 
 }  // namespace
