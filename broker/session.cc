@@ -211,9 +211,10 @@ void Session::HandleFrame(const ReceivedFrame& received, absl::Time now) {
     case v1::ClientFrame::kUnsubscribe:
       return OnUnsubscribe(frame.unsubscribe(), now);
     case v1::ClientFrame::kAckRequest:
-      return publisher_.RequestAck(frame.ack_request().id());
+      return answers_.Ack(context_->turn, frame.ack_request().id(), publisher_.published(),
+                          publisher_.TakeTally());
     case v1::ClientFrame::kPing:
-      return publisher_.RequestPong(frame.ping().id());
+      return answers_.Pong(context_->turn, frame.ping().id());
     case v1::ClientFrame::kPong:
       return;
     case v1::ClientFrame::kMessage:
@@ -389,15 +390,7 @@ void Session::OnSubscribe(const v1::Subscribe& subscribe, absl::Time now) {
   context_->fan_out.Settle(group, now);
   context_->index.Attach(subscription, group);
   context_->counters.subscriptions.Add(1);
-
-  v1::ServerFrame frame;
-  v1::Subscribed* subscribed = frame.mutable_subscribed();
-  subscribed->set_subscription(id);
-  subscribed->set_overflow(subscription->policy);
-  subscribed->mutable_limits()->set_pending_bytes_max(limits->pending_bytes_max);
-  subscribed->mutable_limits()->set_pending_messages_max(limits->pending_messages_max);
-  subscribed->mutable_limits()->set_pending_age_max_ms(Milliseconds(limits->pending_age_max));
-  subscriber_.QueueControl(frame);
+  answers_.Subscribed(context_->turn, id);
 }
 
 void Session::OnUnsubscribe(const v1::Unsubscribe& unsubscribe, absl::Time now) {
@@ -516,6 +509,22 @@ void Session::CountLagging() {
   }
 }
 
+void Session::TellPaused(v1::Paused::Cause cause) {
+  if (paused_ != Paused::kYes || end_.has_value()) return;
+  paused_ = Paused::kTold;
+  v1::ServerFrame frame;
+  frame.mutable_paused()->set_cause(cause);
+  subscriber_.QueueControl(frame);
+}
+
+void Session::ResumeReads(absl::Time now) {
+  heard_at_ = now;
+  if (std::exchange(paused_, Paused::kNo) != Paused::kTold || end_.has_value()) return;
+  v1::ServerFrame frame;
+  frame.mutable_resumed();
+  subscriber_.QueueControl(frame);
+}
+
 // ---- Time ----
 
 absl::Time Session::NextDeadline() const {
@@ -555,6 +564,7 @@ void Session::CheckDeadlines(absl::Time now) {
          .value = Milliseconds(now - began_at_)});
   }
   if (state_ != State::kOpen) return;
+  if (paused_ != Paused::kNo) heard_at_ = now;
   if (reader_.unfinished() && now >= heard_at_ + limits.frame_timeout) {
     return EndBecause({.reason = v1::REASON_FRAME_TIMEOUT,
                        .text = fmt::format("a frame was begun and not continued for {}",
@@ -638,7 +648,7 @@ Session::Life Session::Advance(absl::Time now) {
         }
         break;
       case State::kDraining:
-        if (subscriber_.writer().empty() || now >= close_by_) SayGoodbye(now);
+        if ((subscriber_.writer().empty() && answers_.empty()) || now >= close_by_) SayGoodbye(now);
         break;
       case State::kGoodbye:
         if (connection_ == Connection::kBroken) {
@@ -710,6 +720,7 @@ void Session::SayGoodbye(absl::Time now) {
   context_->counters.messages_dropped.Add(dropped.messages - std::min(dropped.messages, dealt_again));
   reader_ = FrameReader();
   publisher_ = Publisher();
+  answers_ = Answers();
 
   if (connection_ == Connection::kBroken ||
       subscriber_.writer().frame_in_flight_bytes() > kGoodbyeBehindBytesMax) {
