@@ -253,19 +253,25 @@ void SessionWriter::BookQueue(Subscription* subscription, uint32_t taken, bool w
   SendQueue& queue = subscription->queue;
   const uint64_t sent_before = queue.sent_messages();
   const uint64_t pending_before = queue.pending_bytes();
-  if (std::optional<FrameRest> rest = queue.Consume(taken)) rest_ = Rest{*std::move(rest), subscription};
+  // A frame that was cut leaves to its end before anybody else's turn, so it is paid for as a whole.
+  int64_t owed = 0;
+  if (std::optional<FrameRest> rest = queue.Consume(taken)) {
+    owed = rest->bytes;
+    rest_ = Rest{*std::move(rest), subscription};
+  }
   result->messages_sent += queue.sent_messages() - sent_before;
   result->message_bytes_sent += pending_before - queue.pending_bytes();
   if (queue.empty()) {
     Deactivate(subscription);
     return;
   }
-  if (subscription->next_active == subscription) {  // alone: nobody to be fair to
-    subscription->deficit_bytes = 0;
+  if (subscription->next_active == subscription) {
+    // Alone: nobody to be fair to, but for those who come while the rest of its frame leaves.
+    subscription->deficit_bytes = -owed;
     return;
   }
   if (!whole) {
-    subscription->deficit_bytes -= taken;
+    subscription->deficit_bytes -= taken + owed;
     return;
   }
   // Its turn is over. Only debts are carried into the next one.

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <random>
@@ -117,6 +118,37 @@ TEST_F(SessionWriterTest, AgreesWithTheModelUnderRandomWritesOffersAndDrops) {
       }
     }
     EXPECT_EQ(total_received + dropped, total_offered);
+  }
+}
+
+TEST_F(SessionWriterTest, AFrameLargerThanAQuantumIsOwedEvenIfItLeavesInManyWrites) {
+  for (const size_t room :
+       {size_t{20'000}, size_t{100'000}, size_t{300'000}, ScriptedTransport::kEverything}) {
+    SCOPED_TRACE(room);
+    Subscription large;
+    Subscription small;
+    large.id = 1;
+    small.id = 2;
+    SessionWriter writer;
+    transport_.Clear();
+    transport_.AfterwardsTakes(room);
+    uint64_t large_bytes = 0;
+    uint64_t small_bytes = 0;
+    while (transport_.stream().size() < (10u << 20)) {
+      while (large.queue.slices().size() < 2) Offer(&writer, &large, std::string(1 << 20, 'l'));
+      while (small.queue.slices().size() < 300) Offer(&writer, &small, std::string(1000, 's'));
+      const uint64_t large_pending = large.queue.pending_bytes();
+      const uint64_t small_pending = small.queue.pending_bytes();
+      (void)writer.Flush(&transport_, scratch_.get(), 1);
+      large_bytes += large_pending - large.queue.pending_bytes();
+      small_bytes += small_pending - small.queue.pending_bytes();
+    }
+    // Never further apart than a large frame and a quantum.
+    EXPECT_LE(std::max(large_bytes, small_bytes) - std::min(large_bytes, small_bytes),
+              (1u << 20) + (128u << 10))
+        << large_bytes << " against " << small_bytes;
+    writer.Forget(&large);
+    writer.Forget(&small);
   }
 }
 
