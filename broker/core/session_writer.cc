@@ -161,6 +161,9 @@ void SessionWriter::Gather(WriteScratch* scratch) const {
         messages = subscription->queue.slices()[i].kind == SliceKind::kMessages;
       }
       if (messages && current != subscription->id) {
+        // A header in the last piece would leave its message none: the queue would have had its turn for
+        // nothing, and again in every round that goes the same way.
+        if (scratch->pieces_used + 2 > kGatherPiecesMax) return;
         const std::string header = EncodeHeader(subscription->id);
         AddPiece(header, scratch);
         AddPart(Source::kHeader, subscription, header.size(), scratch);

@@ -121,6 +121,27 @@ TEST_F(SessionWriterTest, AgreesWithTheModelUnderRandomWritesOffersAndDrops) {
   }
 }
 
+TEST_F(SessionWriterTest, AFloodedQueueDoesNotSilenceItsNeighbourWhateverTheSizeOfItsSlices) {
+  // Sizes at which the flood fills a quantum, and at some of them all but the last of the pieces of a write.
+  for (size_t payload = 500; payload < 2200; payload += 7) {
+    SCOPED_TRACE(payload);
+    Subscription flood;
+    Subscription neighbour;
+    flood.id = 1;
+    neighbour.id = 2;
+    SessionWriter writer;
+    transport_.Clear();
+    Offer(&writer, &flood, std::string(payload, 'f'));
+    Offer(&writer, &neighbour, "hello");
+    for (int writes = 0; writes < 3; ++writes) {
+      while (flood.queue.slices().size() < 200) Offer(&writer, &flood, std::string(payload, 'f'));
+      (void)writer.Flush(&transport_, scratch_.get(), 1);  // one write
+    }
+    EXPECT_EQ(ReadStream(transport_.stream()).payloads[2], std::vector<std::string>{"hello"});
+    writer.Forget(&flood);
+  }
+}
+
 TEST_F(SessionWriterTest, AFrameLargerThanAQuantumIsOwedEvenIfItLeavesInManyWrites) {
   for (const size_t room :
        {size_t{20'000}, size_t{100'000}, size_t{300'000}, ScriptedTransport::kEverything}) {
