@@ -93,12 +93,9 @@ FlushResult SessionWriter::Flush(Transport* transport, WriteScratch* scratch, ui
       return result;
     }
     Gather(scratch);
-    if (scratch->bytes == 0) {  // every queue that has something works off its debt first
-      Subscription* subscription = active_;
-      do {
-        subscription->deficit_bytes += kQuantumBytes;
-        subscription = subscription->next_active;
-      } while (subscription != active_);
+    if (scratch->bytes == 0) {
+      // Everybody who has something works off a debt first (or has nothing: a drop emptied the queue).
+      Book(*scratch, 0, &result);
       continue;
     }
     const WriteResult written = transport->Write({scratch->pieces.data(), scratch->pieces_used});

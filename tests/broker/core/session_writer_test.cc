@@ -173,5 +173,47 @@ TEST_F(SessionWriterTest, AFrameLargerThanAQuantumIsOwedEvenIfItLeavesInManyWrit
   }
 }
 
+TEST_F(SessionWriterTest, PassesOverAQueueThatADropHasEmptied) {
+  Subscription dropped;
+  Subscription other;
+  dropped.id = 1;
+  other.id = 2;
+  SessionWriter writer;
+  Offer(&writer, &dropped, "gone");
+  static_cast<void>(dropped.queue.DropWaiting());
+  EXPECT_EQ(writer.Flush(&transport_, scratch_.get(), 1 << 20).outcome, FlushOutcome::kDrained);
+  EXPECT_TRUE(writer.empty());
+  EXPECT_FALSE(dropped.active());
+  EXPECT_EQ(transport_.stream(), "");
+
+  Offer(&writer, &dropped, "gone");
+  Offer(&writer, &other, "hello");
+  static_cast<void>(dropped.queue.DropWaiting());
+  EXPECT_EQ(writer.Flush(&transport_, scratch_.get(), 1 << 20).outcome, FlushOutcome::kDrained);
+  EXPECT_EQ(ReadStream(transport_.stream()).payloads,
+            (std::map<uint32_t, std::vector<std::string>>{{2, {"hello"}}}));
+}
+
+TEST_F(SessionWriterTest, PaysOffDebtsOfAllQueuesWithoutAWrite) {
+  Subscription one;
+  Subscription two;
+  one.id = 1;
+  two.id = 2;
+  SessionWriter writer;
+  for (Subscription* subscription : {&one, &two}) {
+    for (int i = 0; i < 2; ++i) Offer(&writer, subscription, std::string(3 << 20, 'x'));
+  }
+  const FlushResult result = writer.Flush(&transport_, scratch_.get(), 1 << 30);
+  EXPECT_EQ(result.outcome, FlushOutcome::kDrained);
+  EXPECT_EQ(result.messages_sent, 4u);
+  EXPECT_EQ(result.writes, 4u);
+  EXPECT_EQ(transport_.calls().size(), 4u);
+  std::vector<uint32_t> order;
+  for (const v1::ServerFrame& frame : ReadStream(transport_.stream()).frames) {
+    if (frame.has_delivery()) order.push_back(frame.delivery().subscription());
+  }
+  EXPECT_EQ(order, (std::vector<uint32_t>{1, 2, 1, 2}));
+}
+
 }  // namespace
 }  // namespace sluice
