@@ -90,6 +90,11 @@ void Subscriber::End(Subscription* subscription, v1::Reason reason, MemoryAccoun
   ending_.push_back(subscription);
 }
 
+void Subscriber::QueueControl(const google::protobuf::MessageLite& frame) {
+  writer_.QueueControl(frame);
+  if (full_) JudgeControl();
+}
+
 FlushResult Subscriber::Flush(Transport* transport, WriteScratch* scratch, uint64_t bytes_max,
                               absl::Time now) {
   FlushResult result = writer_.Flush(transport, scratch, bytes_max);
@@ -185,6 +190,12 @@ void Subscriber::Tell(const Subscription& subscription, const Nearness& nearest,
   QueueControl(frame);
 }
 
+void Subscriber::JudgeControl() {
+  if (over_.has_value() || closed_ || limits_->control_bytes_max == 0) return;
+  if (writer_.control_bytes() <= limits_->control_bytes_max) return;
+  over_ = {v1::REASON_CONTROL_BYTES, limits_->control_bytes_max, writer_.control_bytes(), 0};
+}
+
 void Subscriber::JudgeAll(absl::Time now) {
   if (closed_) return;
   next_check_ = now + kCheckEveryMax;
@@ -199,10 +210,7 @@ void Subscriber::JudgeAll(absl::Time now) {
       subscription = subscription->next_active;
     } while (subscription != first);
   }
-  if (!over_.has_value() && limits_->control_bytes_max != 0 &&
-      writer_.control_bytes() > limits_->control_bytes_max) {
-    over_ = {v1::REASON_CONTROL_BYTES, limits_->control_bytes_max, writer_.control_bytes(), 0};
-  }
+  JudgeControl();
   next_check_ = std::max(next_check_, now + kCheckEveryMin);
 }
 

@@ -449,6 +449,19 @@ TEST_F(SubscriberTest, TheFrameInFlightDoesNotCountAgainstTheSession) {
   EXPECT_EQ(OverReason(), v1::REASON_SESSION_BYTES);
 }
 
+TEST_F(SubscriberTest, WhoAsksAndDoesNotReadTheAnswersGoesOverTheControlLimitAtOnce) {
+  const size_t pong_bytes = testing::Encode(ServerPong(1)).size();
+  limits_.control_bytes_max = 100 * pong_bytes;
+  Block();
+  for (int i = 1; i < 100; ++i) subscriber_->QueueControl(ServerPong(1));
+  EXPECT_EQ(OverReason(), v1::REASON_UNSPECIFIED);
+  subscriber_->QueueControl(ServerPong(1));
+  ASSERT_EQ(OverReason(), v1::REASON_CONTROL_BYTES);
+  EXPECT_EQ(subscriber_->over()->limit, 100 * pong_bytes);
+  EXPECT_EQ(subscriber_->over()->value, 101 * pong_bytes);
+  EXPECT_EQ(subscriber_->over()->subscription, 0u);
+}
+
 TEST_F(SubscriberTest, AnAgeOnAQuietTopicIsFoundByTheCheck) {
   limits_.write_timeout = absl::Minutes(10);
   Block();
