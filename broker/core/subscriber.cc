@@ -203,6 +203,8 @@ void Subscriber::JudgeAll(absl::Time now) {
     const absl::Duration every = std::clamp(limits_->write_timeout / 4, kCheckEveryMin, kCheckEveryMax);
     next_check_ = std::min(now + every, progress_at_ + limits_->write_timeout);
   }
+  // With nothing behind it its subscription is not active, but the frame in flight grows old as well.
+  if (Subscription* in_flight = writer_.in_flight(); in_flight != nullptr) Judge(in_flight, now);
   if (Subscription* first = writer_.active(); first != nullptr) {
     Subscription* subscription = first;
     do {

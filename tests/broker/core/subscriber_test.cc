@@ -479,6 +479,25 @@ TEST_F(SubscriberTest, AnAgeOnAQuietTopicIsFoundByTheCheck) {
   EXPECT_EQ(subscriber_->over()->subscription, 2u);
 }
 
+// A message of which one byte leaves now and then is nowhere in the queue any more, but still old.
+TEST_F(SubscriberTest, OneByteEveryNineSecondsIsCutByAge) {
+  limits_.write_timeout = absl::Seconds(10);
+  Subscription* quiet = Add(2, {.pending_age_max = absl::Seconds(60)});
+  Offer(quiet, FrameOf(10'000));
+  const absl::Time offered_at = now_;
+  transport_.AfterwardsTakes(0);
+  transport_.Takes(100);
+  EXPECT_EQ(Flush().outcome, FlushOutcome::kBlocked);
+  while (OverReason() == v1::REASON_UNSPECIFIED && now_ < offered_at + absl::Minutes(10)) {
+    PassTime(absl::Seconds(9));
+    transport_.Takes(1);
+    (void)Resume();
+  }
+  ASSERT_EQ(OverReason(), v1::REASON_PENDING_AGE);
+  EXPECT_GE(now_, offered_at + absl::Seconds(60));
+  EXPECT_LE(now_, offered_at + absl::Seconds(62));
+}
+
 TEST_F(SubscriberTest, AClosedSubscriberIsNotJudged) {
   limits_ = {.session_bytes_max = 1, .control_bytes_max = 1, .write_timeout = absl::Milliseconds(1)};
   Add(1);
