@@ -110,12 +110,12 @@ FlushResult Subscriber::Flush(Transport* transport, WriteScratch* scratch, uint6
       break;
     case FlushOutcome::kBlocked:
       full_ = true;
+      NoteAcknowledged(transport, now);
       if (!stalled_) {
         stalled_ = true;
         stall_ = {now, result.taken_bytes, 0};
+        progress_at_ = now;
       }
-      progress_at_ = now;
-      acked_bytes_ = transport->BytesAcked().value_or(0);
       JudgeAll(now);
       break;
     case FlushOutcome::kCapped:
@@ -143,6 +143,12 @@ void Subscriber::BecameWritable() {
   if (!full_) return;
   full_ = false;
   ++stall_.resumes;
+}
+
+void Subscriber::NoteAcknowledged(Transport* transport, absl::Time now) {
+  const uint64_t acked_bytes = transport->BytesAcked().value_or(0);
+  if (acked_bytes > acked_bytes_) progress_at_ = now;
+  acked_bytes_ = acked_bytes;
 }
 
 void Subscriber::Judge(Subscription* subscription, absl::Time now) {
@@ -218,9 +224,7 @@ void Subscriber::JudgeAll(absl::Time now) {
 
 void Subscriber::Check(Transport* transport, absl::Time now) {
   if (!full_ || closed_) return;
-  const uint64_t acked_bytes = transport->BytesAcked().value_or(0);
-  if (acked_bytes > acked_bytes_) progress_at_ = now;
-  acked_bytes_ = acked_bytes;
+  NoteAcknowledged(transport, now);
   JudgeAll(now);
   const absl::Duration still = now - progress_at_;
   if (!over_.has_value() && limits_->write_timeout > absl::ZeroDuration() &&

@@ -143,6 +143,7 @@ class Subscriber {
   void Judge(Subscription* subscription, absl::Time now);
   void ClearLagging(absl::Time now);
   void Tell(const Subscription& subscription, const Nearness& nearest, v1::SlowConsumer::State state);
+  void NoteAcknowledged(Transport* transport, absl::Time now);
   void JudgeControl();
   void JudgeAll(absl::Time now);
 

@@ -616,6 +616,18 @@ TEST_F(StuckClockTest, BytesThatTheKernelTakesAreProgressWithoutAcknowledgements
   EXPECT_EQ(PassTime(absl::Minutes(1)), last + kWriteTimeout);
 }
 
+TEST_F(StuckClockTest, AResumeThatMovesNothingIsNoProgress) {
+  transport_.Acknowledged(5);
+  Block();
+  const absl::Time blocked_at = now_;
+  for (int i = 0; i < 30 && OverReason() == v1::REASON_UNSPECIFIED; ++i) {
+    PassTime(absl::Seconds(1));
+    (void)Resume();
+  }
+  ASSERT_EQ(OverReason(), v1::REASON_WRITE_TIMEOUT);
+  EXPECT_LE(now_, blocked_at + kWriteTimeout + absl::Seconds(1));
+}
+
 TEST_F(StuckClockTest, WhatWasAcknowledgedBetweenTwoWritesIsProgress) {
   Subscription* subscription = Add(1);
   OfferPlenty(subscription);
