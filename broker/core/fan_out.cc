@@ -267,6 +267,9 @@ void FanOut::Finish(FilterGroup* group) {
       if (run.tally != nullptr) run.tally->matched += run.messages * members_served_;
     }
   }
+  if (group->kind() == GroupKind::kDealt) {
+    for (size_t member = 0; member < group->members.size(); ++member) dealt_[member].runs.clear();
+  }
   group->runs.clear();
   if (group->runs.capacity() > kRunsKept) group->runs.shrink_to_fit();
   slices_.clear();

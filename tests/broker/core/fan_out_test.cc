@@ -670,5 +670,20 @@ TEST_F(FanOutTest, DealAgainKeepsNothingWhenNobodyIsLeft) {
   EXPECT_TRUE(fan_out_.idle());
 }
 
+TEST_F(FanOutTest, ADealtMessageIsNotHeldWhenItHasLeft) {
+  Subscribe(AddPeer(), 1, "a", "q");
+  Turn();
+  read_.Room(kChunkBytes);
+  const int64_t before = account_.bytes();
+  {
+    const Slice large = testing::SliceOf(MessageFrame("a", std::string(1'000'000, 'x')), &account_);
+    fan_out_.Take(index_.Match("a"), large.chunk, 0, large.bytes, &tally_);
+  }
+  EXPECT_GT(account_.bytes(), before + 1'000'000);
+  Turn();
+  EXPECT_EQ(peers_[0]->Payloads(1).size(), 1u);
+  EXPECT_EQ(account_.bytes(), before);
+}
+
 }  // namespace
 }  // namespace sluice
