@@ -278,6 +278,8 @@ void FanOut::Finish(FilterGroup* group) {
 
 std::vector<Subscription*> FanOut::TakeEnded() { return std::exchange(ended_, {}); }
 
+void FanOut::Forget(Subscription* subscription) { std::erase(ended_, subscription); }
+
 void FanOut::Forget(Subscriber* subscriber) {
   std::erase(listed_, subscriber);
   std::erase_if(ended_, [&](const Subscription* ended) { return ended->subscriber == subscriber; });

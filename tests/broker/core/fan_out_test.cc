@@ -482,6 +482,26 @@ TEST_F(FanOutTest, ACountEndsTheSubscriptionInTheTurnThatReachesIt) {
   }
 }
 
+TEST_F(FanOutTest, TakeEndedNamesEachOnceAndNotThoseThatWereForgotten) {
+  Peer* one = AddPeer();
+  Peer* two = AddPeer();
+  Subscription* first = Subscribe(one, 1, "a");
+  Subscription* second = Subscribe(two, 1, "a");
+  Subscription* third = Subscribe(two, 2, "a");
+  for (Subscription* subscription : {first, second, third}) subscription->offered_max = 1;
+  Publish("a", "x");
+  while (fan_out_.Next(now_) != nullptr) {
+  }
+  index_.Detach(second);
+  fan_out_.Forget(second);
+  std::vector<Subscription*> ended = fan_out_.TakeEnded();
+  std::sort(ended.begin(), ended.end());
+  std::vector<Subscription*> expected = {first, third};
+  std::sort(expected.begin(), expected.end());
+  EXPECT_EQ(ended, expected);
+  EXPECT_TRUE(fan_out_.TakeEnded().empty());
+}
+
 TEST_F(FanOutTest, AForgottenSubscriberIsNotReturnedAnyMore) {
   Peer* goes = AddPeer();
   Peer* stays = AddPeer();
