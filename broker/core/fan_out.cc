@@ -71,7 +71,12 @@ void FanOut::Settle(FilterGroup* group, absl::Time now) {
 }
 
 uint64_t FanOut::DealAgain(FilterGroup* group, Subscription* from) {
-  if (group->members.empty()) return 0;
+  // One that has its last message stays a member until the turn takes it out.
+  const bool taken =
+      std::any_of(group->members.begin(), group->members.end(), [](const Subscription* member) {
+        return member->offered < member->offered_max && member->ended == v1::REASON_UNSPECIFIED;
+      });
+  if (!taken) return 0;
   const Ring<Slice>& waiting = from->queue.slices();
   uint64_t messages = 0;
   for (size_t i = 0; i < waiting.size(); ++i) {

@@ -690,6 +690,27 @@ TEST_F(FanOutTest, DealAgainKeepsNothingWhenNobodyIsLeft) {
   EXPECT_TRUE(fan_out_.idle());
 }
 
+TEST_F(FanOutTest, DealAgainKeepsNothingWhenThoseWhoAreLeftHaveTheirLastMessage) {
+  Peer* cut = AddPeer();
+  Subscription* leaving = Subscribe(cut, 1, "a", "q");
+  Block(cut);
+  Publish("a", "x");
+  Turn();
+  Subscription* counted = Subscribe(AddPeer(), 1, "a", "q");
+  counted->offered_max = 1;
+  Publish("a", "y");
+  FilterGroup* group = leaving->group;
+  fan_out_.Settle(group, now_);
+  index_.Detach(leaving);
+  ASSERT_EQ(counted->ended, v1::REASON_COUNT_REACHED);
+  EXPECT_EQ(fan_out_.DealAgain(group, leaving), 0u);
+  // Nothing is left behind in a group that now goes.
+  for (Subscription* ended : fan_out_.TakeEnded()) index_.Detach(ended);
+  index_.RemoveEmptyGroups();
+  while (Subscriber* subscriber = fan_out_.Next(now_)) Flush(subscriber);
+  EXPECT_TRUE(fan_out_.idle());
+}
+
 TEST_F(FanOutTest, ADealtMessageIsNotHeldWhenItHasLeft) {
   Subscribe(AddPeer(), 1, "a", "q");
   Turn();
