@@ -685,6 +685,7 @@ void Session::LeaveGroups(absl::Time now) {
     if (subscription->group == nullptr) return;
     context_->fan_out.Settle(subscription->group, now);
     context_->index.Detach(subscription);
+    context_->fan_out.Forget(subscription);
     context_->counters.subscriptions.Add(-1);
   });
 }

@@ -105,6 +105,9 @@ class SessionWriter {
   // A circular list (next_active) of the subscriptions that have something to send; null when there is none.
   Subscription* active() const { return active_; }
 
+  // Whose frame is half on the wire; it need not be active. Null: nobody's, or it is gone.
+  Subscription* in_flight() const { return rest_ ? rest_->owner : nullptr; }
+
   bool empty() const { return !rest_ && header_rest_.empty() && control_bytes() == 0 && active_ == nullptr; }
 
   // For closing: drops the control frames that have not begun to leave. The queues are the caller's to empty.

@@ -96,7 +96,7 @@ class Subscriber {
   void RemoveEnded();
 
   // A frame that goes before all queues.
-  void QueueControl(const google::protobuf::MessageLite& frame) { writer_.QueueControl(frame); }
+  void QueueControl(const google::protobuf::MessageLite& frame);
 
   // Writes until everything is written, the socket is full, or `bytes_max` were taken.
   FlushResult Flush(Transport* transport, WriteScratch* scratch, uint64_t bytes_max, absl::Time now);
@@ -146,6 +146,8 @@ class Subscriber {
   void Judge(Subscription* subscription, absl::Time now);
   void ClearLagging(absl::Time now);
   void Tell(const Subscription& subscription, const Nearness& nearest, v1::SlowConsumer::State state);
+  void NoteAcknowledged(Transport* transport, absl::Time now);
+  void JudgeControl();
   void JudgeAll(absl::Time now);
 
   const uint64_t token_;
