@@ -241,8 +241,10 @@ void Session::OnPublish(const ReceivedFrame& frame) {
                        fmt::format("nobody subscribes to \"{}\"", Printable(view.topic, kTopicBytesMax)), 0,
                        number);
     case PublishOutcome::kBadFrame:
-      return Refuse(v1::ERROR_CODE_BAD_FRAME, v1::REASON_PROTOCOL_ERROR,
-                    fmt::format("publish {} is not in canonical form", number));
+      return EndBecause({.reason = v1::REASON_PROTOCOL_ERROR,
+                         .error = v1::ERROR_CODE_BAD_FRAME,
+                         .text = fmt::format("publish {} is not in canonical form", number),
+                         .publish = number});
     case PublishOutcome::kBadTopic:
       SendError(v1::ERROR_CODE_BAD_TOPIC, Text(ValidateTopic(view.topic)), 0, number);
       break;
@@ -726,7 +728,7 @@ void Session::SayGoodbye(absl::Time now) {
       subscriber_.writer().frame_in_flight_bytes() > kGoodbyeBehindBytesMax) {
     return Finish(now);
   }
-  if (end_->error != v1::ERROR_CODE_UNSPECIFIED) SendError(end_->error, end_->text, 0, 0);
+  if (end_->error != v1::ERROR_CODE_UNSPECIFIED) SendError(end_->error, end_->text, 0, end_->publish);
   v1::ServerFrame frame;
   *frame.mutable_goodbye() = std::move(goodbye);
   subscriber_.QueueControl(frame);
