@@ -374,8 +374,8 @@ void Session::OnSubscribe(const v1::Subscribe& subscribe, absl::Time now) {
                               Printable(subscribe.filter(), kTopicBytesMax), inbox_));
   }
   const std::string& queue_group = subscribe.queue_group();
-  if (const absl::Status valid = ValidateName("queue_group", queue_group, kQueueGroupBytesMax); !valid.ok()) {
-    return refuse(v1::ERROR_CODE_BAD_QUEUE_GROUP, Text(valid));
+  if (const absl::Status valid = ValidateTopic(queue_group); !queue_group.empty() && !valid.ok()) {
+    return refuse(v1::ERROR_CODE_BAD_QUEUE_GROUP, fmt::format("queue_group: {}", Text(valid)));
   }
   if (subscribe.overflow() != v1::OVERFLOW_POLICY_DEFAULT &&
       subscribe.overflow() != v1::OVERFLOW_POLICY_DISCONNECT) {
