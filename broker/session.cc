@@ -170,8 +170,8 @@ void Session::HandleInput(absl::Time now) {
       case FrameStatus::kTooLarge:
         return Refuse(
             v1::ERROR_CODE_FRAME_TOO_LARGE, v1::REASON_FRAME_TOO_LARGE,
-            fmt::format("a frame of {} bytes; {} at most {} are allowed", reader_.claimed_bytes(),
-                        state_ == State::kConnecting ? "before Connect is accepted" : "", frame_bytes_max),
+            fmt::format("a frame of {} bytes; {}at most {} are allowed", reader_.claimed_bytes(),
+                        state_ == State::kConnecting ? "before Connect is accepted " : "", frame_bytes_max),
             frame_bytes_max, reader_.claimed_bytes());
       case FrameStatus::kFrame:
         context_->counters.frames_in.Add();
