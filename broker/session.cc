@@ -701,6 +701,7 @@ void Session::SayGoodbye(absl::Time now) {
   if (IsSlowConsumer(end_->reason)) ++cuts_in_a_row_;
   v1::Goodbye goodbye = MakeGoodbye();
   LogEnd(now);
+  context_->counters.sessions_ended[static_cast<size_t>(end_->reason)].Add();
   if (!session_id_.empty() && end_->reason != v1::REASON_CLIENT_CLOSED) {
     context_->records.Keep(session_id_, goodbye, IsSlowConsumer(end_->reason) ? cuts_in_a_row_ : 0, now);
   }
@@ -811,7 +812,6 @@ void Session::Finish(absl::Time now) {
   context_->counters.pending_bytes.Add(-static_cast<int64_t>(left_bytes));
   context_->counters.pending_messages.Add(-static_cast<int64_t>(left_messages));
   context_->counters.messages_dropped.Add(left_messages);
-  context_->counters.sessions_ended[static_cast<size_t>(end_->reason)].Add();
   CountLagging();
   transport_.socket().Close();
   state_ = State::kEnded;
