@@ -70,8 +70,13 @@ BrokerProcess::BrokerProcess(const std::vector<std::string>& flags) {
   ports_file_ = directory_ + "/ports";
   Start(flags);
   log_thread_ = std::thread([this] { CollectLog(); });
-  WaitForLog("serving");
-  ReadPorts();
+  try {
+    WaitForLog("serving");
+    ReadPorts();
+  } catch (...) {
+    End();
+    throw;
+  }
 }
 
 void BrokerProcess::Start(const std::vector<std::string>& flags) {
@@ -102,16 +107,20 @@ void BrokerProcess::Start(const std::vector<std::string>& flags) {
 }
 
 BrokerProcess::~BrokerProcess() {
-  if (running_ && !Reap(WNOHANG)) {
-    ended_on_purpose_ = true;
+  if (running_ && Reap(WNOHANG) && !ended_on_purpose_) {
+    ADD_FAILURE() << "the broker ended by itself: exit code " << exit_.code << ", signal " << exit_.signal;
+  }
+  End();
+}
+
+void BrokerProcess::End() {
+  if (running_) {
     ::kill(pid_, SIGKILL);
     Reap(0);
   }
-  if (log_thread_.joinable()) log_thread_.join();
-  if (!ended_on_purpose_) {
-    ADD_FAILURE() << "the broker ended by itself: exit code " << exit_.code << ", signal " << exit_.signal;
-  }
-  if (::testing::Test::HasFailure() || std::uncaught_exceptions() > 0) {
+  log_thread_.join();
+  if (::testing::Test::HasFailure() || std::uncaught_exceptions() > 0 ||
+      std::current_exception() != nullptr) {
     fmt::print(stderr, "---- the broker's log ----\n{}--------------------------\n", Log());
   }
   std::error_code ignored;
@@ -255,10 +264,11 @@ double BrokerProcess::Metric(std::string_view series) const {
   throw std::runtime_error(fmt::format("no series {} among the metrics", series));
 }
 
-void BrokerProcess::WaitForMetric(std::string_view series, double value) const {
+void BrokerProcess::WaitForMetric(std::string_view series, const ::testing::Matcher<double>& value) const {
   double last = 0;
-  if (AskUntil([&] { return (last = Metric(series)) == value; })) return;
-  throw std::runtime_error(fmt::format("{} is {} and does not become {}", series, last, value));
+  if (AskUntil([&] { return value.Matches(last = Metric(series)); })) return;
+  throw std::runtime_error(fmt::format("{} stays {}; it should be a value that {}", series, last,
+                                       ::testing::DescribeMatcher<double>(value)));
 }
 
 }  // namespace sluice::testing

@@ -15,6 +15,7 @@
 #ifndef SLUICE_TESTS_SUPPORT_BROKER_PROCESS_H_
 #define SLUICE_TESTS_SUPPORT_BROKER_PROCESS_H_
 
+#include <gmock/gmock.h>
 #include <sys/types.h>
 
 #include <cstddef>
@@ -74,11 +75,12 @@ class BrokerProcess {
   // The value of a series as it stands on the page of metrics ("sluice_connections_open",
   // "sluice_sessions_ended_total{reason=\"shutdown\"}").
   double Metric(std::string_view series) const;
-  // Waits until the series has the value.
-  void WaitForMetric(std::string_view series, double value) const;
+  // Waits until the series has the value, or matches: WaitForMetric("sluice_pending_bytes", Le(1e6)).
+  void WaitForMetric(std::string_view series, const ::testing::Matcher<double>& value) const;
 
  private:
   void Start(const std::vector<std::string>& flags);
+  void End();
   void CollectLog();
   void ReadPorts();
   std::string Log() const;
