@@ -40,7 +40,8 @@ struct ProcessExit {
 
 class BrokerProcess {
  public:
-  // Returns when it serves. Ports are chosen by the kernel; `flags` come behind those for that.
+  // Returns when it serves. Ports are chosen by the kernel; `flags` come behind those for that. The
+  // environment variable SLUICE_TEST_SHARDS, when set, is the number of shards.
   explicit BrokerProcess(const std::vector<std::string>& flags = {});
   ~BrokerProcess();
   BrokerProcess(const BrokerProcess&) = delete;
