@@ -232,7 +232,8 @@ std::string Comment(std::string_view text) {
 }  // namespace
 
 uint64_t Config::frame_bytes_max() const {
-  return kFramePrefixBytesMax + FrameBodyBytesMax({payload_bytes_max, headers_bytes_max});
+  const uint64_t body_bytes_max = FrameBodyBytesMax({payload_bytes_max, headers_bytes_max});
+  return FramePrefixBytes(static_cast<uint32_t>(body_bytes_max)) + body_bytes_max;
 }
 
 CommandLine ParseCommandLine(int argc, const char* const* argv) {

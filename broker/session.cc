@@ -170,8 +170,8 @@ void Session::HandleInput(absl::Time now) {
       case FrameStatus::kTooLarge:
         return Refuse(
             v1::ERROR_CODE_FRAME_TOO_LARGE, v1::REASON_FRAME_TOO_LARGE,
-            fmt::format("a frame of {} bytes; {} at most {} are allowed", reader_.claimed_bytes(),
-                        state_ == State::kConnecting ? "before Connect is accepted" : "", frame_bytes_max),
+            fmt::format("a frame of {} bytes; {}at most {} are allowed", reader_.claimed_bytes(),
+                        state_ == State::kConnecting ? "before Connect is accepted " : "", frame_bytes_max),
             frame_bytes_max, reader_.claimed_bytes());
       case FrameStatus::kFrame:
         context_->counters.frames_in.Add();
@@ -241,8 +241,10 @@ void Session::OnPublish(const ReceivedFrame& frame) {
                        fmt::format("nobody subscribes to \"{}\"", Printable(view.topic, kTopicBytesMax)), 0,
                        number);
     case PublishOutcome::kBadFrame:
-      return Refuse(v1::ERROR_CODE_BAD_FRAME, v1::REASON_PROTOCOL_ERROR,
-                    fmt::format("publish {} is not in canonical form", number));
+      return EndBecause({.reason = v1::REASON_PROTOCOL_ERROR,
+                         .error = v1::ERROR_CODE_BAD_FRAME,
+                         .text = fmt::format("publish {} is not in canonical form", number),
+                         .publish = number});
     case PublishOutcome::kBadTopic:
       SendError(v1::ERROR_CODE_BAD_TOPIC, Text(ValidateTopic(view.topic)), 0, number);
       break;
@@ -372,8 +374,8 @@ void Session::OnSubscribe(const v1::Subscribe& subscribe, absl::Time now) {
                               Printable(subscribe.filter(), kTopicBytesMax), inbox_));
   }
   const std::string& queue_group = subscribe.queue_group();
-  if (const absl::Status valid = ValidateName("queue_group", queue_group, kQueueGroupBytesMax); !valid.ok()) {
-    return refuse(v1::ERROR_CODE_BAD_QUEUE_GROUP, Text(valid));
+  if (const absl::Status valid = ValidateTopic(queue_group); !queue_group.empty() && !valid.ok()) {
+    return refuse(v1::ERROR_CODE_BAD_QUEUE_GROUP, fmt::format("queue_group: {}", Text(valid)));
   }
   if (subscribe.overflow() != v1::OVERFLOW_POLICY_DEFAULT &&
       subscribe.overflow() != v1::OVERFLOW_POLICY_DISCONNECT) {
@@ -700,6 +702,7 @@ void Session::SayGoodbye(absl::Time now) {
   if (IsSlowConsumer(end_->reason)) ++cuts_in_a_row_;
   v1::Goodbye goodbye = MakeGoodbye();
   LogEnd(now);
+  context_->counters.sessions_ended[static_cast<size_t>(end_->reason)].Add();
   if (!session_id_.empty() && end_->reason != v1::REASON_CLIENT_CLOSED) {
     context_->records.Keep(session_id_, goodbye, IsSlowConsumer(end_->reason) ? cuts_in_a_row_ : 0, now);
   }
@@ -727,7 +730,7 @@ void Session::SayGoodbye(absl::Time now) {
       subscriber_.writer().frame_in_flight_bytes() > kGoodbyeBehindBytesMax) {
     return Finish(now);
   }
-  if (end_->error != v1::ERROR_CODE_UNSPECIFIED) SendError(end_->error, end_->text, 0, 0);
+  if (end_->error != v1::ERROR_CODE_UNSPECIFIED) SendError(end_->error, end_->text, 0, end_->publish);
   v1::ServerFrame frame;
   *frame.mutable_goodbye() = std::move(goodbye);
   subscriber_.QueueControl(frame);
@@ -810,7 +813,6 @@ void Session::Finish(absl::Time now) {
   context_->counters.pending_bytes.Add(-static_cast<int64_t>(left_bytes));
   context_->counters.pending_messages.Add(-static_cast<int64_t>(left_messages));
   context_->counters.messages_dropped.Add(left_messages);
-  context_->counters.sessions_ended[static_cast<size_t>(end_->reason)].Add();
   CountLagging();
   transport_.socket().Close();
   state_ = State::kEnded;

@@ -160,6 +160,8 @@ class Session {
     uint64_t limit = 0;
     uint64_t value = 0;
     uint32_t subscription = 0;
+    // The number of the publish that the Error is about; 0: none.
+    uint64_t publish = 0;
   };
 
   void EndBecause(End end);
