@@ -187,6 +187,7 @@ CONFIGS = {
     "dotted": 'log.level = "warn"\nlimits.max_message = "2MiB"\n',
     "no_toml": "listen 127.0.0.1\n",
     "unclosed": 'listen = "127\n[log\n',
+    "bracket_at_the_end_of_a_line": "[\nlog]\n",
     "date_and_float": "shards = 1.5\nlisten = 1979-05-27T07:32:00Z\n",
     "twice": "shards = 1\nshards = 2\n",
     "not_utf8": b'listen = "\xff"\n',
