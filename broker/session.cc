@@ -703,7 +703,7 @@ void Session::SayGoodbye(absl::Time now) {
   v1::Goodbye goodbye = MakeGoodbye();
   LogEnd(now);
   context_->counters.sessions_ended[static_cast<size_t>(end_->reason)].Add();
-  if (!session_id_.empty() && end_->reason != v1::REASON_CLIENT_CLOSED) {
+  if (!session_id_.empty()) {
     context_->records.Keep(session_id_, goodbye, IsSlowConsumer(end_->reason) ? cuts_in_a_row_ : 0, now);
   }
 
