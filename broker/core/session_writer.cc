@@ -225,13 +225,10 @@ void SessionWriter::Book(const WriteScratch& scratch, size_t taken, FlushResult*
       case Source::kControl:
         control_sent_ += bytes;
         if (!whole) {
-          const FrameBoundary left = LastBoundaryWithin(control_, control_sent_);
-          control_.erase(0, left.bytes);
-          control_sent_ -= left.bytes;
+          SkipSentControl();
           return;
         }
-        control_ = std::string();
-        control_sent_ = 0;
+        ClearControl();
         break;
       case Source::kHeader:
         if (!whole) {
@@ -279,18 +276,38 @@ void SessionWriter::BookQueue(Subscription* subscription, uint32_t taken, bool w
   active_ = subscription->next_active;
 }
 
+// A lane that drains in many small writes must not be moved in memory for each of them.
+void SessionWriter::SkipSentControl() {
+  const std::string_view unfinished = std::string_view(control_).substr(control_begin_);
+  control_begin_ += LastBoundaryWithin(unfinished, control_sent_ - control_begin_).bytes;
+  if (control_begin_ <= control_.size() / 2) return;
+  control_.erase(0, control_begin_);
+  control_sent_ -= control_begin_;
+  control_begin_ = 0;
+}
+
+void SessionWriter::ClearControl() {
+  control_ = std::string();
+  control_begin_ = 0;
+  control_sent_ = 0;
+}
+
+uint32_t SessionWriter::control_frame_bytes() const {
+  return BoundaryAfter(std::string_view(control_).substr(control_begin_), 1).bytes;
+}
+
 void SessionWriter::DropControl() {
-  if (control_sent_ == 0) {
-    control_ = std::string();
-    return;
+  if (control_sent_ == control_begin_) {
+    ClearControl();
+  } else {
+    control_.resize(control_begin_ + control_frame_bytes());
   }
-  control_.resize(BoundaryAfter(control_, 1).bytes);
 }
 
 uint64_t SessionWriter::frame_in_flight_bytes() const {
   if (rest_) return rest_->frame.bytes;
   if (!header_rest_.empty()) return header_rest_.size();
-  return control_sent_ > 0 ? BoundaryAfter(control_, 1).bytes - control_sent_ : 0;
+  return control_sent_ > control_begin_ ? control_begin_ + control_frame_bytes() - control_sent_ : 0;
 }
 
 }  // namespace sluice

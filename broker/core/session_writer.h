@@ -120,6 +120,9 @@ class SessionWriter {
   void GatherQueue(Subscription* subscription, bool alone, WriteScratch* scratch) const;
   void Book(const WriteScratch& scratch, size_t taken, FlushResult* result);
   void BookQueue(Subscription* subscription, uint32_t taken, bool whole, FlushResult* result);
+  void SkipSentControl();
+  void ClearControl();
+  uint32_t control_frame_bytes() const;
 
   struct Rest {
     FrameRest frame;
@@ -129,8 +132,9 @@ class SessionWriter {
   std::string header_rest_;
   uint32_t header_rest_subscription_ = 0;
 
-  // Begins at the first control frame that has not left completely.
   std::string control_;
+  // Where the first control frame that has not left completely begins, and how far the lane has left.
+  size_t control_begin_ = 0;
   size_t control_sent_ = 0;
 
   // Whose messages the peer takes the next message for.
