@@ -107,6 +107,20 @@ TEST_F(SessionWriterTest, PutsAHeaderBeforeMessagesOnlyWhenTheSubscriptionChange
   EXPECT_EQ(Received().payloads, (Payloads{{1, {"a", "b", "c"}}, {2, {"d", "e"}}}));
 }
 
+TEST_F(SessionWriterTest, HeadersAreWhatGeneratedCodeWouldWrite) {
+  for (const uint32_t id :
+       {1u, 127u, 128u, 16'383u, 16'384u, 2'097'151u, 2'097'152u, 268'435'455u, 268'435'456u, 0xffff'ffffu}) {
+    v1::ServerFrame header;
+    header.mutable_delivery()->set_subscription(id);
+    const std::string message = MessageFrame("t", "a");
+    const auto subscription = NewSubscription(id);
+    transport_.Clear();
+    OfferFrames(subscription.get(), message);
+    (void)Flush();
+    EXPECT_EQ(transport_.stream(), Encode(header) + message) << id;
+  }
+}
+
 TEST_F(SessionWriterTest, FramesInPlaceNameTheirSubscriptionThemselves) {
   Offer(one_.get(), "a");
   OfferFrames(two_.get(), UnsubscribedFrame(2), SliceKind::kInPlace);
