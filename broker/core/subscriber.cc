@@ -253,8 +253,10 @@ void Subscriber::Check(Transport* transport, absl::Time now) {
 
 SendQueue::Dropped Subscriber::Close(ControlFrames control_frames) {
   closed_ = true;
-  lag_report_.cleared += static_cast<uint32_t>(lagging_.size());
-  lagging_.clear();
+  for (Subscription* subscription : std::exchange(lagging_, {})) {
+    subscription->lagging = Subscription::Lagging::kNo;
+    ++lag_report_.cleared;
+  }
   SendQueue::Dropped dropped;
   for (const auto& [id, subscription] : subscriptions_) {
     const SendQueue::Dropped one = subscription->queue.DropWaiting();

@@ -511,6 +511,124 @@ TEST_F(SubscriberTest, AClosedSubscriberIsNotJudged) {
   EXPECT_EQ(OverReason(), v1::REASON_UNSPECIFIED);
 }
 
+// ---- Lagging ----
+
+std::vector<v1::SlowConsumer> Warnings(const ScriptedTransport& transport) {
+  std::vector<v1::SlowConsumer> warnings;
+  for (const v1::ServerFrame& frame : ReadStream(transport.stream()).frames) {
+    if (frame.has_slow_consumer()) warnings.push_back(frame.slow_consumer());
+  }
+  return warnings;
+}
+
+TEST_F(SubscriberTest, WarnsAtTheHighWatermarkAndIsBackBelowTheLowOne) {
+  Subscription* subscription = Add(5, {.pending_messages_max = 100});
+  Block();
+  for (int i = 0; i < 74; ++i) Offer(subscription, FrameOf(100));
+  EXPECT_FALSE(subscriber_->wants_attention());
+  Offer(subscription, FrameOf(100));
+  EXPECT_TRUE(subscriber_->wants_attention());
+  EXPECT_EQ(subscription->lagging, Subscription::Lagging::kYes);
+  Subscriber::LagReport report = subscriber_->TakeLagReport();
+  EXPECT_EQ(report.raised, 1u);
+  EXPECT_EQ(report.cleared, 0u);
+  for (int i = 0; i < 10; ++i) Offer(subscription, FrameOf(100));  // no second time
+  EXPECT_EQ(subscriber_->TakeLagReport().raised, 0u);
+
+  while (subscription->queue.state().waiting_messages > 50) {
+    transport_.Takes(50);
+    (void)Resume();
+    EXPECT_EQ(subscription->lagging, Subscription::Lagging::kYes);
+  }
+  while (subscription->queue.state().waiting_messages == 50) {
+    transport_.Takes(50);
+    EXPECT_EQ(subscription->lagging, Subscription::Lagging::kYes);
+    (void)Resume();
+  }
+  EXPECT_EQ(subscription->lagging, Subscription::Lagging::kNo);
+  report = subscriber_->TakeLagReport();
+  EXPECT_EQ(report.raised, 0u);
+  EXPECT_EQ(report.cleared, 1u);
+
+  transport_.AfterwardsTakes(ScriptedTransport::kEverything);
+  while (!subscriber_->writer().empty()) (void)Resume();
+  const std::vector<v1::SlowConsumer> warnings = Warnings(transport_);
+  ASSERT_EQ(warnings.size(), 2u);
+  EXPECT_EQ(warnings[0].subscription(), 5u);
+  EXPECT_EQ(warnings[0].state(), v1::SlowConsumer::STATE_RAISED);
+  EXPECT_EQ(warnings[0].limit(), v1::REASON_PENDING_MESSAGES);
+  EXPECT_EQ(warnings[0].limit_value(), 100u);
+  EXPECT_EQ(warnings[0].value(), 75u);
+  EXPECT_EQ(warnings[1].state(), v1::SlowConsumer::STATE_CLEARED);
+  EXPECT_EQ(warnings[1].value(), 49u);
+}
+
+TEST_F(SubscriberTest, NobodyLagsWhoseSocketIsNotFull) {
+  Subscription* subscription = Add(5, {.pending_messages_max = 100});
+  for (int i = 0; i < 99; ++i) Offer(subscription, FrameOf(100));
+  EXPECT_EQ(Flush().outcome, FlushOutcome::kDrained);
+  EXPECT_TRUE(Warnings(transport_).empty());
+  EXPECT_EQ(subscriber_->TakeLagReport().raised, 0u);
+}
+
+TEST_F(SubscriberTest, ClosingEndsTheEpisodeOfASubscriptionThatHasEndedToo) {
+  Subscription* subscription = Add(5, {.pending_messages_max = 4});
+  Block();
+  for (int i = 0; i < 3; ++i) Offer(subscription, FrameOf(100));
+  subscriber_->End(subscription, v1::REASON_UNSUBSCRIBED, &account_, now_);
+  (void)subscriber_->Close(Subscriber::ControlFrames::kKeep);
+  transport_.AfterwardsTakes(ScriptedTransport::kEverything);
+  EXPECT_EQ(Resume().outcome, FlushOutcome::kDrained);
+  EXPECT_EQ(subscriber_->Find(5), nullptr);
+  const Subscriber::LagReport report = subscriber_->TakeLagReport();
+  EXPECT_EQ(report.raised, 1u);
+  EXPECT_EQ(report.cleared, 1u);
+}
+
+// However it ends, an episode that began ends once.
+TEST_F(SubscriberTest, EveryEpisodeOfLaggingEndsOnce) {
+  for (uint32_t seed = 1; seed <= 200; ++seed) {
+    SCOPED_TRACE(seed);
+    std::mt19937 random(seed);
+    SetUp();
+    transport_.AfterwardsTakes(0);
+    uint64_t raised = 0;
+    uint64_t cleared = 0;
+    uint32_t last_id = 0;
+    for (int i = 0; i < 200 + static_cast<int>(random() % 200); ++i) {
+      // One of the newest.
+      Subscription* subscription = subscriber_->Find(last_id - random() % 3);
+      switch (random() % 6) {
+        case 0:
+          if (subscriber_->subscription_count() < 3) Add(++last_id, {.pending_messages_max = 20});
+          break;
+        case 1:
+        case 2:
+          if (subscription == nullptr || subscription->queue.pending_messages() > 15) break;
+          for (size_t n = random() % 6; n > 0; --n) Offer(subscription, FrameOf(50));
+          break;
+        case 3:
+          if (subscription == nullptr || subscription->ended != v1::REASON_UNSPECIFIED) break;
+          subscriber_->End(subscription, v1::REASON_UNSUBSCRIBED, &account_, now_);
+          break;
+        default:
+          transport_.Takes(random() % 60);
+          (void)Resume();
+      }
+      const Subscriber::LagReport report = subscriber_->TakeLagReport();
+      raised += report.raised;
+      cleared += report.cleared;
+      EXPECT_LE(cleared, raised);
+    }
+    if (seed % 2 == 0) (void)subscriber_->Close(Subscriber::ControlFrames::kKeep);
+    subscriber_->QueueControl(ServerPong(1));  // as a Goodbye
+    transport_.AfterwardsTakes(ScriptedTransport::kEverything);
+    for (int i = 0; i < 1000 && !subscriber_->writer().empty(); ++i) (void)Resume();
+    const Subscriber::LagReport report = subscriber_->TakeLagReport();
+    EXPECT_EQ(raised + report.raised, cleared + report.cleared);
+  }
+}
+
 // ---- The stuck clock ----
 
 constexpr absl::Duration kWriteTimeout = absl::Seconds(10);
