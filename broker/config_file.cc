@@ -10,19 +10,10 @@
 #include <string_view>
 #include <utility>
 
-#define TOML_EXCEPTIONS 0
-#define TOML_HEADER_ONLY 1
-// toml++ 3.3 asserts what a malformed file can break ("[" at the end of a line), and with NDEBUG lets clang
-// assume it. Behind each of these stands the proper error.
-#define TOML_ASSERT(expr) static_cast<void>(0)
-#pragma push_macro("NDEBUG")
-#undef NDEBUG
-#include <toml++/toml.h>
-#pragma pop_macro("NDEBUG")
-
 #include "broker/did_you_mean.h"
 #include "broker/net/error_text.h"
 #include "broker/settings.h"
+#include "broker/toml.h"
 #include "protocol/names.h"
 
 namespace sluice {

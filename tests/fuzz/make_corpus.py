@@ -188,6 +188,7 @@ CONFIGS = {
     "no_toml": "listen 127.0.0.1\n",
     "unclosed": 'listen = "127\n[log\n',
     "bracket_at_the_end_of_a_line": "[\nlog]\n",
+    "letter_where_white_space_may_stand": "[log\ufedf = 0\nä = 1\n",
     "date_and_float": "shards = 1.5\nlisten = 1979-05-27T07:32:00Z\n",
     "twice": "shards = 1\nshards = 2\n",
     "not_utf8": b'listen = "\xff"\n',
