@@ -63,6 +63,7 @@ void Subscriber::TellSubscribed(uint32_t id) {
     limits->set_pending_age_max_ms(Milliseconds(subscription->limits.pending_age_max));
   }
   QueueControl(frame);
+  if (!subscription->queue.empty()) writer_.Activate(subscription);
 }
 
 Subscriber::Offered Subscriber::Offer(Subscription* subscription, std::span<const Slice> slices,
@@ -89,7 +90,7 @@ Subscriber::Offered Subscriber::Offer(Subscription* subscription, std::span<cons
   if (offered.queued == 0) return offered;
   pending_bytes_ += offered.queued_bytes;
   pending_messages_ += offered.queued;
-  writer_.Activate(subscription);
+  if (subscription->told == Subscription::Told::kYes) writer_.Activate(subscription);
   if (full_) Judge(subscription, now);
   return offered;
 }

@@ -80,7 +80,8 @@ class Subscriber {
   void TellSubscribed(uint32_t id);
 
   // Appends slices to the subscription's queue and counts their messages as offered: all of them, or as many
-  // as its count allows, in which case it ends. A closed subscriber takes nothing.
+  // as its count allows, in which case it ends. A closed subscriber takes nothing. None leaves before
+  // Subscribed.
   struct Offered {
     uint64_t matched = 0;  // messages
     uint64_t queued = 0;
