@@ -17,6 +17,12 @@ class AnswersTest : public ::testing::Test {
  protected:
   AnswersTest() : subscriber_(1, &limits_) {}
 
+  Subscription* Subscribe(uint64_t turn, uint32_t id) {
+    Subscription* subscription = subscriber_.Add(id, {}, v1::OVERFLOW_POLICY_DISCONNECT);
+    subscription->turn = turn;
+    answers_.Subscribed(turn, id);
+    return subscription;
+  }
   // What is told when turns up to `turn_done` are done.
   std::vector<v1::ServerFrame> Tell(uint64_t turn_done) {
     transport_.Clear();
@@ -33,9 +39,8 @@ class AnswersTest : public ::testing::Test {
 };
 
 TEST_F(AnswersTest, TellsInTheOrderAskedWhatIsOfTurnsThatAreDone) {
-  (void)subscriber_.Add(9, {}, v1::OVERFLOW_POLICY_DISCONNECT);
   answers_.Pong(1, 11);
-  answers_.Subscribed(1, 9);
+  Subscribe(1, 9);
   answers_.Ack(1, 12, 5, std::make_shared<PublishTally>());
   answers_.Pong(2, 13);
   answers_.Ack(4, 14, 6, std::make_shared<PublishTally>());
@@ -81,6 +86,23 @@ TEST_F(AnswersTest, ASubscriptionThatHasGoneIsNotTold) {
   const std::vector<v1::ServerFrame> told = Tell(1);
   ASSERT_EQ(told.size(), 1u);
   EXPECT_TRUE(told[0].has_server_pong());
+}
+
+// Unsubscribed may leave before the turn that subscribed is done, and the id be used again.
+TEST_F(AnswersTest, AnIdThatIsUsedAgainIsToldWhenItsOwnTurnIsDone) {
+  MemoryAccount account;
+  Subscription* first = Subscribe(1, 9);
+  subscriber_.End(first, v1::REASON_UNSUBSCRIBED, &account, absl::UnixEpoch());
+  std::vector<v1::ServerFrame> told = Tell(0);
+  ASSERT_EQ(told.size(), 2u);
+  EXPECT_TRUE(told[0].has_subscribed());
+  EXPECT_TRUE(told[1].has_unsubscribed());
+  ASSERT_EQ(subscriber_.Find(9), nullptr);
+  Subscribe(3, 9);
+  EXPECT_TRUE(Tell(2).empty());
+  told = Tell(3);
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].subscribed().subscription(), 9u);
 }
 
 }  // namespace

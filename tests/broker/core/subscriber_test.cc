@@ -155,9 +155,9 @@ TEST_F(SubscriberTest, TakesNoMoreMessagesThanTheCountAllows) {
 TEST_F(SubscriberTest, TellsSubscribedOnceWithWhatApplies) {
   Subscription* subscription = Add(3, {1000, 20, absl::Seconds(5)});
   subscription->told = Subscription::Told::kNo;
-  subscriber_->TellSubscribed(3);
-  subscriber_->TellSubscribed(3);
-  subscriber_->TellSubscribed(4);  // gone before it could be told
+  subscriber_->TellSubscribed(3, 0);
+  subscriber_->TellSubscribed(3, 0);
+  subscriber_->TellSubscribed(4, 0);  // gone before it could be told
   EXPECT_EQ(Flush().outcome, FlushOutcome::kDrained);
   const ReceivedStream received = ReadStream(transport_.stream());
   ASSERT_EQ(received.frames.size(), 1u);
@@ -179,7 +179,7 @@ TEST_F(SubscriberTest, NoMessageLeavesBeforeSubscribed) {
   Offer(other, MessageFrame("t", "other"));
   EXPECT_EQ(Flush().outcome, FlushOutcome::kDrained);
   EXPECT_EQ(subscriber_->pending_messages(), 1u);
-  subscriber_->TellSubscribed(3);
+  subscriber_->TellSubscribed(3, 0);
   EXPECT_TRUE(subscriber_->wants_flush());
   EXPECT_EQ(Flush().outcome, FlushOutcome::kDrained);
   ReceivedStream received = ReadStream(transport_.stream());
@@ -194,7 +194,7 @@ TEST_F(SubscriberTest, WhatEndsBeforeItWasToldIsToldAllTheSame) {
   subscription->told = Subscription::Told::kNo;
   Offer(subscription, MessageFrame("t", "only"));
   subscriber_->End(subscription, v1::REASON_COUNT_REACHED, &account_, now_);
-  subscriber_->TellSubscribed(3);
+  subscriber_->TellSubscribed(3, 0);
   EXPECT_EQ(Flush().outcome, FlushOutcome::kDrained);
   const ReceivedStream received = ReadStream(transport_.stream());
   ASSERT_EQ(received.frames.size(), 4u);
