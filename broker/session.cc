@@ -388,6 +388,7 @@ void Session::OnSubscribe(const v1::Subscribe& subscribe, absl::Time now) {
   if (!limits.ok()) return refuse(v1::ERROR_CODE_BAD_LIMITS, Text(limits.status()));
 
   Subscription* subscription = subscriber_.Add(id, *limits, v1::OVERFLOW_POLICY_DISCONNECT);
+  subscription->turn = context_->turn;
   FilterGroup* group = context_->index.FindOrCreate(subscribe.filter(), queue_group);
   context_->fan_out.Settle(group, now);
   context_->index.Attach(subscription, group);

@@ -48,9 +48,10 @@ Subscription* Subscriber::Find(uint32_t id) const {
   return found == subscriptions_.end() ? nullptr : found->second.get();
 }
 
-void Subscriber::TellSubscribed(uint32_t id) {
+void Subscriber::TellSubscribed(uint32_t id, uint64_t turn) {
   Subscription* subscription = Find(id);
-  if (subscription == nullptr || subscription->told == Subscription::Told::kYes) return;
+  if (subscription == nullptr || subscription->turn != turn) return;
+  if (subscription->told == Subscription::Told::kYes) return;
   subscription->told = Subscription::Told::kYes;
   v1::ServerFrame frame;
   v1::Subscribed* subscribed = frame.mutable_subscribed();
@@ -63,6 +64,7 @@ void Subscriber::TellSubscribed(uint32_t id) {
     limits->set_pending_age_max_ms(Milliseconds(subscription->limits.pending_age_max));
   }
   QueueControl(frame);
+  if (!subscription->queue.empty()) writer_.Activate(subscription);
 }
 
 Subscriber::Offered Subscriber::Offer(Subscription* subscription, std::span<const Slice> slices,
@@ -89,7 +91,7 @@ Subscriber::Offered Subscriber::Offer(Subscription* subscription, std::span<cons
   if (offered.queued == 0) return offered;
   pending_bytes_ += offered.queued_bytes;
   pending_messages_ += offered.queued;
-  writer_.Activate(subscription);
+  if (subscription->told == Subscription::Told::kYes) writer_.Activate(subscription);
   if (full_) Judge(subscription, now);
   return offered;
 }
@@ -97,7 +99,7 @@ Subscriber::Offered Subscriber::Offer(Subscription* subscription, std::span<cons
 void Subscriber::End(Subscription* subscription, v1::Reason reason, MemoryAccount* account, absl::Time now) {
   subscription->ended = reason;
   if (closed_) return;
-  TellSubscribed(subscription->id);
+  TellSubscribed(subscription->id, subscription->turn);
   v1::ServerFrame frame;
   v1::Unsubscribed* unsubscribed = frame.mutable_unsubscribed();
   unsubscribed->set_subscription(subscription->id);

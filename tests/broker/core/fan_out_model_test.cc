@@ -152,6 +152,7 @@ class World {
     one.queue_group = kQueueGroups[Random(std::size(kQueueGroups))];
     if (one.queue_group.empty() && Random(3) == 0) one.offered_max = 1 + Random(20);
     Subscription* subscription = peer->subscriber.Add(one.id, {}, v1::OVERFLOW_POLICY_DISCONNECT);
+    subscription->told = Subscription::Told::kYes;
     subscription->offered_max = one.offered_max;
     FilterGroup* group = index_.FindOrCreate(one.filter, one.queue_group);
     fan_out_.Settle(group, now_);

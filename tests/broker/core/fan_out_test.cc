@@ -48,6 +48,7 @@ class FanOutTest : public ::testing::Test {
   Subscription* Subscribe(Peer* peer, uint32_t id, std::string_view filter, std::string_view queue_group = "",
                           const QueueLimits& limits = kNoLimits) {
     Subscription* subscription = peer->subscriber.Add(id, limits, v1::OVERFLOW_POLICY_DISCONNECT);
+    subscription->told = Subscription::Told::kYes;
     FilterGroup* group = index_.FindOrCreate(filter, queue_group);
     fan_out_.Settle(group, now_);
     index_.Attach(subscription, group);

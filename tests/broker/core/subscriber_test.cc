@@ -39,8 +39,11 @@ class SubscriberTest : public ::testing::Test {
  protected:
   void SetUp() override { subscriber_ = std::make_unique<Subscriber>(kToken, &limits_); }
 
+  // One whose Subscribed has left.
   Subscription* Add(uint32_t id, const QueueLimits& limits = kNoLimits) {
-    return subscriber_->Add(id, limits, v1::OVERFLOW_POLICY_DISCONNECT);
+    Subscription* subscription = subscriber_->Add(id, limits, v1::OVERFLOW_POLICY_DISCONNECT);
+    if (subscription != nullptr) subscription->told = Subscription::Told::kYes;
+    return subscription;
   }
   Subscriber::Offered Offer(Subscription* subscription, std::string_view frames) {
     const Slice slice = SliceOf(frames, &account_);
@@ -147,6 +150,57 @@ TEST_F(SubscriberTest, TakesNoMoreMessagesThanTheCountAllows) {
   ReceivedStream received = ReadStream(transport_.stream());
   ASSERT_EQ(received.state, ReceivedStream::State::kWhole);
   for (uint32_t count = 1; count <= 6; ++count) EXPECT_EQ(received.payloads[count].size(), count);
+}
+
+TEST_F(SubscriberTest, TellsSubscribedOnceWithWhatApplies) {
+  Subscription* subscription = Add(3, {1000, 20, absl::Seconds(5)});
+  subscription->told = Subscription::Told::kNo;
+  subscriber_->TellSubscribed(3, 0);
+  subscriber_->TellSubscribed(3, 0);
+  subscriber_->TellSubscribed(4, 0);  // gone before it could be told
+  EXPECT_EQ(Flush().outcome, FlushOutcome::kDrained);
+  const ReceivedStream received = ReadStream(transport_.stream());
+  ASSERT_EQ(received.frames.size(), 1u);
+  const v1::Subscribed& subscribed = received.frames[0].subscribed();
+  EXPECT_EQ(subscribed.subscription(), 3u);
+  EXPECT_EQ(subscribed.overflow(), v1::OVERFLOW_POLICY_DISCONNECT);
+  EXPECT_EQ(subscribed.limits().pending_bytes_max(), 1000u);
+  EXPECT_EQ(subscribed.limits().pending_messages_max(), 20u);
+  EXPECT_EQ(subscribed.limits().pending_age_max_ms(), 5000u);
+}
+
+// Other shards may take their time to confirm a filter that ours has in force already.
+TEST_F(SubscriberTest, NoMessageLeavesBeforeSubscribed) {
+  Subscription* early = Add(3);
+  early->told = Subscription::Told::kNo;
+  Subscription* other = Add(4);
+  Offer(early, MessageFrame("t", "early"));
+  EXPECT_FALSE(subscriber_->wants_flush());
+  Offer(other, MessageFrame("t", "other"));
+  EXPECT_EQ(Flush().outcome, FlushOutcome::kDrained);
+  EXPECT_EQ(subscriber_->pending_messages(), 1u);
+  subscriber_->TellSubscribed(3, 0);
+  EXPECT_TRUE(subscriber_->wants_flush());
+  EXPECT_EQ(Flush().outcome, FlushOutcome::kDrained);
+  ReceivedStream received = ReadStream(transport_.stream());
+  ASSERT_EQ(received.frames.size(), 5u);
+  EXPECT_TRUE(received.frames[2].has_subscribed());
+  EXPECT_EQ(received.payloads[3], (std::vector<std::string>{"early"}));
+  EXPECT_EQ(subscriber_->pending_messages(), 0u);
+}
+
+TEST_F(SubscriberTest, WhatEndsBeforeItWasToldIsToldAllTheSame) {
+  Subscription* subscription = Add(3);
+  subscription->told = Subscription::Told::kNo;
+  Offer(subscription, MessageFrame("t", "only"));
+  subscriber_->End(subscription, v1::REASON_COUNT_REACHED, &account_, now_);
+  subscriber_->TellSubscribed(3, 0);
+  EXPECT_EQ(Flush().outcome, FlushOutcome::kDrained);
+  const ReceivedStream received = ReadStream(transport_.stream());
+  ASSERT_EQ(received.frames.size(), 4u);
+  EXPECT_TRUE(received.frames[0].has_subscribed());
+  EXPECT_TRUE(received.frames[2].has_message());
+  EXPECT_TRUE(received.frames[3].has_unsubscribed());
 }
 
 TEST_F(SubscriberTest, UnsubscribedLeavesLastAndThenTheIdIsFree) {
