@@ -4,6 +4,7 @@
 """
 
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -33,16 +34,23 @@ def main():
     with tempfile.TemporaryDirectory(prefix="sluice_python_client_") as directory:
         ports_file = pathlib.Path(directory) / "ports"
         command = [sluiced, "--listen", "127.0.0.1:0", "--http", "off", "--ports-file", str(ports_file)]
-        with subprocess.Popen(command) as broker:
+        log_file = pathlib.Path(directory) / "log"
+        with open(log_file, "wb") as log, subprocess.Popen(command, stderr=log) as broker:
             try:
                 host, port = wait_for_address(broker, ports_file)
                 client_code = subprocess.run([sys.executable, "-B", client, host, port]).returncode
             finally:
                 broker.send_signal(signal.SIGTERM)
             broker_code = broker.wait()
+        log_lines = log_file.read_text(encoding="utf-8").splitlines()
+    print("The broker's log:", *log_lines, sep="\n")
     if broker_code != 0:
         print(f"FAILED: the broker ended with {broker_code}")
-    return client_code or broker_code
+    # Whatever clients send, each line of the log is the broker's own.
+    foreign = [line for line in log_lines if not re.match(r"\d{4}-\d\d-\d\dT", line)]
+    if foreign:
+        print("FAILED: lines in the log that the broker did not write:", *foreign, sep="\n")
+    return 1 if client_code or broker_code or foreign else 0
 
 
 if __name__ == "__main__":
