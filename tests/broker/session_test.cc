@@ -439,6 +439,26 @@ TEST_F(SessionTest, ACutSlowConsumerThatNeverReadsIsResetAfterTheGoodbyeTimeout)
   ExpectNothingLeft();
 }
 
+TEST_F(SessionTest, BehindAFrameOfMoreThanAMebibyteNothingIsSaidAndTheConnectionIsReset) {
+  rig_.limits.subscriber.write_timeout = absl::Seconds(10);
+  Peer* peer = Blocked(4 << 20, 2);
+  ASSERT_GT(peer->session->subscriber().writer().frame_in_flight_bytes(), kGoodbyeBehindBytesMax);
+  rig_.now += absl::Seconds(10);
+  rig_.Turn();
+  EXPECT_EQ(peer->session, nullptr);
+  rig_.AwaitEnd(peer);
+  EXPECT_EQ(peer->input, Peer::Input::kReset);
+  // Once in the log, in the counters and in the record, which says what the wire could not.
+  EXPECT_EQ(rig_.LogLinesWith("slow consumer disconnected"), 1u);
+  EXPECT_EQ(rig_.LogLinesWith("cuts_in_a_row=1"), 1u);
+  EXPECT_EQ(rig_.ended(v1::REASON_WRITE_TIMEOUT), 1u);
+  EXPECT_EQ(rig_.ended_total(), 1u);
+  ASSERT_TRUE(RecordOf(peer).has_value());
+  EXPECT_EQ(RecordOf(peer)->cuts_in_a_row(), 1u);
+  EXPECT_EQ(rig_.counters.messages_dropped.Get(), 3u);
+  ExpectNothingLeft();
+}
+
 TEST_F(SessionTest, AFrameOfAMebibyteAtMostIsStillFinished) {
   rig_.limits.subscriber.write_timeout = absl::Seconds(10);
   Peer* peer = Blocked(1 << 20);
