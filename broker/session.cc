@@ -700,6 +700,7 @@ void Session::StartDraining(absl::Time now) {
 }
 
 void Session::SayGoodbye(absl::Time now) {
+  state_ = State::kGoodbye;
   if (IsSlowConsumer(end_->reason)) ++cuts_in_a_row_;
   v1::Goodbye goodbye = MakeGoodbye();
   LogEnd(now);
@@ -735,7 +736,6 @@ void Session::SayGoodbye(absl::Time now) {
   v1::ServerFrame frame;
   *frame.mutable_goodbye() = std::move(goodbye);
   subscriber_.QueueControl(frame);
-  state_ = State::kGoodbye;
   close_by_ = now + context_->limits.goodbye_timeout;
   if (subscriber_.wants_flush()) (void)Flush(now);
 }
@@ -803,7 +803,6 @@ void Session::LogEnd(absl::Time now) const {
 void Session::Finish(absl::Time now) {
   if (state_ == State::kConnecting || state_ == State::kOpen || state_ == State::kDraining) {
     // The connection broke: what is left to do of SayGoodbye happens without the client, and comes back here.
-    state_ = State::kGoodbye;
     return SayGoodbye(now);
   }
   if (transport_.socket().UnsentBytes() > 1 || !subscriber_.writer().empty()) {
