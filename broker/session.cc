@@ -701,6 +701,10 @@ void Session::StartDraining(absl::Time now) {
 
 void Session::SayGoodbye(absl::Time now) {
   state_ = State::kGoodbye;
+  // First, so that the numbers of the Goodbye hold.
+  subscriber_.ForEachSubscription([&](const Subscription* subscription) {
+    if (subscription->group != nullptr) context_->fan_out.Settle(subscription->group, now);
+  });
   if (IsSlowConsumer(end_->reason)) ++cuts_in_a_row_;
   v1::Goodbye goodbye = MakeGoodbye();
   LogEnd(now);
