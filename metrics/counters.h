@@ -100,6 +100,8 @@ struct alignas(64) ShardCounters {
   Counter match_cache_misses;
 
   // Queues and writes
+  Counter lagging_episodes;
+  Gauge lagging_subscriptions;
   Gauge pending_bytes;
   Gauge pending_messages;
   Counter writes;
@@ -114,6 +116,7 @@ struct alignas(64) ShardCounters {
   Counter reads;
   Counter read_bytes;
   Counter frames_in;
+  Counter frames_truncated;  // the client ended the stream inside of one
   Counter clients_paused;  // reads paused, for whatever reason
 
   // The event loop

@@ -3,6 +3,16 @@
 #include <google/protobuf/message_lite.h>
 
 namespace sluice {
+namespace {
+
+// 0: `bytes` does not begin with a whole frame.
+uint32_t WholeFrameBytes(std::string_view bytes) {
+  const FramePrefix prefix = ReadFramePrefix(bytes);
+  if (prefix.status != FramePrefixStatus::kComplete || prefix.frame_bytes() > bytes.size()) return 0;
+  return prefix.frame_bytes();
+}
+
+}  // namespace
 
 FramePrefix ReadFramePrefix(std::string_view bytes) {
   FramePrefix prefix;
@@ -19,15 +29,6 @@ FramePrefix ReadFramePrefix(std::string_view bytes) {
   return prefix;
 }
 
-uint32_t FramePrefixBytes(uint32_t body_bytes) {
-  uint32_t bytes = 1;
-  while (body_bytes >= 0x80) {
-    body_bytes >>= 7;
-    ++bytes;
-  }
-  return bytes;
-}
-
 void AppendFrame(const google::protobuf::MessageLite& frame, std::string* out) {
   uint32_t body_bytes = static_cast<uint32_t>(frame.ByteSizeLong());
   const size_t at = out->size();
@@ -42,11 +43,10 @@ void AppendFrame(const google::protobuf::MessageLite& frame, std::string* out) {
 }
 
 FrameBoundary LastBoundaryWithin(std::string_view frames, size_t bytes_max) {
+  const std::string_view within = frames.substr(0, bytes_max);
   FrameBoundary boundary;
-  while (boundary.bytes < frames.size()) {
-    const uint32_t frame = ReadFramePrefix(frames.substr(boundary.bytes)).frame_bytes();
-    if (boundary.bytes + size_t{frame} > bytes_max) break;
-    boundary.bytes += frame;
+  while (const uint32_t bytes = WholeFrameBytes(within.substr(boundary.bytes))) {
+    boundary.bytes += bytes;
     ++boundary.frames;
   }
   return boundary;
@@ -54,8 +54,10 @@ FrameBoundary LastBoundaryWithin(std::string_view frames, size_t bytes_max) {
 
 FrameBoundary BoundaryAfter(std::string_view frames, uint64_t frames_max) {
   FrameBoundary boundary;
-  while (boundary.bytes < frames.size() && boundary.frames < frames_max) {
-    boundary.bytes += ReadFramePrefix(frames.substr(boundary.bytes)).frame_bytes();
+  while (boundary.frames < frames_max) {
+    const uint32_t bytes = WholeFrameBytes(frames.substr(boundary.bytes));
+    if (bytes == 0) break;
+    boundary.bytes += bytes;
     ++boundary.frames;
   }
   return boundary;

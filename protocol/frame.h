@@ -45,15 +45,19 @@ struct FramePrefix {
 FramePrefix ReadFramePrefix(std::string_view bytes);
 
 // Bytes that the prefix of a body of `body_bytes` takes (1 to 4).
-uint32_t FramePrefixBytes(uint32_t body_bytes);
+constexpr uint32_t FramePrefixBytes(uint32_t body_bytes) {
+  uint32_t bytes = 1;
+  for (; body_bytes >= 0x80; body_bytes >>= 7) ++bytes;
+  return bytes;
+}
 
 // Appends `frame`, length first, to `out`. The frame must be smaller than kFrameBodyBytesMax (our own bug
 // otherwise: callers check sizes before they build frames).
 void AppendFrame(const google::protobuf::MessageLite& frame, std::string* out);
 
 // How many whole frames fit into the first `bytes_max` bytes of `frames`, and where the last of them ends.
-// `frames` starts at a frame boundary and was checked before: this is the walk of the data path, which a
-// queue uses to cut a slice between two messages.
+// `frames` starts at a frame boundary. This is the walk of the data path, which a queue uses to cut a slice
+// between two messages; it ends in front of the first frame that is not whole, or not a frame.
 struct FrameBoundary {
   uint32_t bytes = 0;
   uint32_t frames = 0;

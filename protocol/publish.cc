@@ -75,10 +75,55 @@ HeaderForm ReadHeader(std::string_view bytes, HeaderView* header) {
   return header->name.empty() ? HeaderForm::kNoName : HeaderForm::kOk;
 }
 
-// The inside of the one field that a publish frame holds; false when the frame holds anything else.
-bool TakeMessage(std::string_view body, std::string_view* message) {
+// Takes the inside of the field `message` off the head of a frame's body.
+bool TakeMessage(std::string_view* body, std::string_view* message) {
   uint8_t tag;
-  return TakeField(&body, &tag, message) && tag == kMessageTag && body.empty();
+  return TakeField(body, &tag, message) && tag == kMessageTag;
+}
+
+bool SkipBytes(std::string_view* rest, uint64_t bytes) {
+  if (bytes > rest->size()) return false;
+  rest->remove_prefix(bytes);
+  return true;
+}
+
+bool TakeVarint(std::string_view* rest, uint64_t* value) {
+  *value = 0;
+  for (int shift = 0; shift < 64 && !rest->empty(); shift += 7) {
+    const uint8_t byte = static_cast<uint8_t>(rest->front());
+    rest->remove_prefix(1);
+    *value |= static_cast<uint64_t>(byte & 0x7f) << shift;
+    if (byte < 0x80) return true;
+  }
+  return false;
+}
+
+// Whether `rest`, behind a message, is nothing but fields 40 to 47, in which a later broker says more about
+// it. Their tags have two bytes, c0 02 to ff 02.
+bool IsBrokersPart(std::string_view rest) {
+  while (!rest.empty()) {
+    if (rest.size() < 2 || static_cast<uint8_t>(rest[0]) < 0xc0 || rest[1] != 0x02) return false;
+    const int wire_type = rest[0] & 7;
+    rest.remove_prefix(2);
+    uint64_t value;
+    switch (wire_type) {
+      case 0:
+        if (!TakeVarint(&rest, &value)) return false;
+        break;
+      case 1:
+        if (!SkipBytes(&rest, 8)) return false;
+        break;
+      case 2:
+        if (!TakeVarint(&rest, &value) || !SkipBytes(&rest, value)) return false;
+        break;
+      case 5:
+        if (!SkipBytes(&rest, 4)) return false;
+        break;
+      default:
+        return false;
+    }
+  }
+  return true;
 }
 
 // Tag, length and value of one field; an empty value is not written, as proto3 has it.
@@ -128,7 +173,7 @@ bool IsPublish(std::string_view body) {
 PublishVerdict CheckPublish(std::string_view body, const PublishLimits& limits, PublishView* view) {
   *view = PublishView();
   std::string_view rest;
-  if (!TakeMessage(body, &rest)) return PublishVerdict::kBadFrame;
+  if (!TakeMessage(&body, &rest) || !body.empty()) return PublishVerdict::kBadFrame;
   bool has_topic = false;
   bool has_payload = false;
   bool has_reply_to = false;
@@ -184,20 +229,19 @@ bool ReadMessage(std::string_view body, MessageView* view) {
   view->topic = view->payload = view->reply_to = {};
   view->headers.clear();
   std::string_view rest;
-  if (!TakeMessage(body, &rest)) return false;
+  if (!TakeMessage(&body, &rest) || !IsBrokersPart(body)) return false;
+  uint32_t seen = 0;
   while (!rest.empty()) {
     uint8_t tag;
     std::string_view value;
     if (!TakeField(&rest, &tag, &value)) return false;
     switch (tag) {
       case kTopicTag:
-        view->topic = value;
-        break;
       case kPayloadTag:
-        view->payload = value;
-        break;
       case kReplyToTag:
-        view->reply_to = value;
+        if ((seen & (1u << tag)) != 0) return false;
+        seen |= 1u << tag;
+        (tag == kTopicTag ? view->topic : tag == kPayloadTag ? view->payload : view->reply_to) = value;
         break;
       case kHeaderTag: {
         HeaderView header;

@@ -22,15 +22,17 @@
 
 namespace sluice {
 
-inline constexpr uint32_t kHeadersMax = 256;
-
 struct PublishLimits {
   uint64_t payload_bytes_max = 1 << 20;
   // Names and values of all headers together.
   uint64_t headers_bytes_max = 16 << 10;
 };
 
-// Room that a frame needs besides its payload: topic, reply_to, headers with their tags and lengths.
+// Headers of one message.
+inline constexpr uint32_t kHeadersMax = 256;
+
+// The largest body of a publish frame: payload, topic, reply_to, and headers with their tags and lengths. A
+// session may refuse a longer frame by its length alone.
 uint64_t FrameBodyBytesMax(const PublishLimits& limits);
 
 struct PublishView {
@@ -64,7 +66,8 @@ bool IsPublish(std::string_view body);
                                           PublishView* view);
 
 // For the receiving side, which wants the headers too: fills `view` (its vector is reused) from the body of a
-// `message` frame as the broker sent it. False: malformed.
+// `message` frame as the broker sent it. What a later broker adds behind the message (fields 40 to 47 of
+// ServerFrame) is passed over. False: malformed.
 [[nodiscard]] bool ReadMessage(std::string_view body, MessageView* view);
 
 // For the sending side. The bytes of the whole frame, its length included; may be more than a frame can have

@@ -120,6 +120,7 @@ class OpenChunk {
   uint32_t offset() const { return used_; }
   // The first `bytes` of Room are in use now.
   void Commit(uint32_t bytes) { used_ += bytes; }
+  MemoryAccount* account() const { return pool_->account(); }
   // Copies `bytes` (at most the pool's chunk size) behind what is there and commits them; returns their
   // offset.
   uint32_t Append(std::string_view bytes);

@@ -93,7 +93,7 @@ class SessionWriter {
   // The subscription's queue is not empty any more. No effect when it was active already.
   void Activate(Subscription* subscription);
   // Its queue was emptied by a drop: it sends nothing more for now. The rest of a frame in flight stays its
-  // own.
+  // own. (A flush would find out by itself, but until then empty() does not know.)
   void Deactivate(Subscription* subscription);
   // It is about to be destroyed: the rest of its frame in flight leaves all the same, booked to nobody.
   void Forget(Subscription* subscription);
@@ -101,6 +101,12 @@ class SessionWriter {
   // Writes until drained, blocked, or `bytes_max` were taken. Queues whose last byte left are inactive
   // afterwards.
   FlushResult Flush(Transport* transport, WriteScratch* scratch, uint64_t bytes_max);
+
+  // A circular list (next_active) of the subscriptions that have something to send; null when there is none.
+  Subscription* active() const { return active_; }
+
+  // Whose frame is half on the wire; it need not be active. Null: nobody's, or it is gone.
+  Subscription* in_flight() const { return rest_ ? rest_->owner : nullptr; }
 
   bool empty() const { return !rest_ && header_rest_.empty() && control_bytes() == 0 && active_ == nullptr; }
 
@@ -114,6 +120,9 @@ class SessionWriter {
   void GatherQueue(Subscription* subscription, bool alone, WriteScratch* scratch) const;
   void Book(const WriteScratch& scratch, size_t taken, FlushResult* result);
   void BookQueue(Subscription* subscription, uint32_t taken, bool whole, FlushResult* result);
+  void SkipSentControl();
+  void ClearControl();
+  uint32_t control_frame_bytes() const;
 
   struct Rest {
     FrameRest frame;
@@ -123,8 +132,9 @@ class SessionWriter {
   std::string header_rest_;
   uint32_t header_rest_subscription_ = 0;
 
-  // Begins at the first control frame that has not left completely.
   std::string control_;
+  // Where the first control frame that has not left completely begins, and how far the lane has left.
+  size_t control_begin_ = 0;
   size_t control_sent_ = 0;
 
   // Whose messages the peer takes the next message for.

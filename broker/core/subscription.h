@@ -25,12 +25,22 @@ struct Subscription {
   QueueLimits limits;
   v1::OverflowPolicy policy = v1::OVERFLOW_POLICY_DISCONNECT;
 
+  // Why it has ended; its Unsubscribed is queued or has left.
+  v1::Reason ended = v1::REASON_UNSPECIFIED;
+
+  // Whether its client has got Subscribed, which stands before everything else about it.
+  enum class Told : uint8_t { kNo, kYes } told = Told::kNo;
+  // The shard's turn in which it was asked for.
+  uint64_t turn = 0;
+
   // Messages that matched since it came into force.
   uint64_t offered = 0;
   // It ends when `offered` reaches this.
   uint64_t offered_max = std::numeric_limits<uint64_t>::max();
 
   SendQueue queue;
+  // Above the high watermark, and not below the low one since: its client was told.
+  enum class Lagging : uint8_t { kNo, kYes } lagging = Lagging::kNo;
 
   // The writer's: a circular list of subscriptions with something to send, and what this one may still send
   // (or, below zero, owes) in the round.

@@ -10,7 +10,7 @@
 
 namespace sluice {
 
-// 0 and InfiniteDuration() mean no limit.
+// 0 (and InfiniteDuration()) means no limit.
 struct QueueLimits {
   uint64_t pending_bytes_max = 0;
   uint64_t pending_messages_max = 0;
@@ -28,12 +28,26 @@ struct QueueState {
 struct Verdict {
   // REASON_UNSPECIFIED: within the limits. Otherwise the first limit that was passed.
   v1::Reason over = v1::REASON_UNSPECIFIED;
-  // Bytes, messages or milliseconds.
+  // Bytes, messages or milliseconds; `value` is above `limit`, an age rounded up for that.
   uint64_t limit = 0;
   uint64_t value = 0;
 
   bool healthy() const { return over == v1::REASON_UNSPECIFIED; }
 };
+
+// An episode of lagging begins when so much of the nearest limit is used, and ends below the lower mark: two
+// marks, so that a queue at the edge does not flap.
+inline constexpr double kHighWatermark = 0.75;
+inline constexpr double kLowWatermark = 0.5;
+
+// The limit of which most is used. `share` is 0 where there is no limit.
+struct Nearness {
+  v1::Reason limit = v1::REASON_UNSPECIFIED;
+  uint64_t limit_value = 0;
+  uint64_t value = 0;
+  double share = 0;
+};
+Nearness NearestLimit(const QueueState& state, const QueueLimits& limits, absl::Time now);
 
 Verdict Judge(const QueueState& state, const QueueLimits& limits, absl::Time now);
 

@@ -74,5 +74,46 @@ TEST(FrameBoundary, StandsAfterSoManyFramesOrTheLast) {
   EXPECT_EQ(BoundaryAfter(frames, 9).frames, 3u);
 }
 
+TEST(FrameBoundary, StandsInFrontOfWhatIsNotAWholeFrame) {
+  const std::string whole("\x01\x61\x00", 3);
+  for (const std::string& tail : {std::string("\x80"), std::string("\x02z"), std::string("\x80\x80\x80"),
+                                  std::string("\x80\x00", 2), std::string("\xff\xff\xff\xff\x01")}) {
+    for (const FrameBoundary& boundary :
+         {LastBoundaryWithin(whole + tail, 99), BoundaryAfter(whole + tail, 99)}) {
+      EXPECT_EQ(boundary.bytes, 3u) << tail.size();
+      EXPECT_EQ(boundary.frames, 2u) << tail.size();
+    }
+  }
+}
+
+// Whatever part of a stream has arrived, the length is either not known yet or the one that is meant.
+TEST(FramePrefix, IsTheSameAtEverySplit) {
+  for (uint32_t body : {0u, 1u, 127u, 128u, 16383u, 16384u, 2097151u, 2097152u, kFrameBodyBytesMax}) {
+    std::string bytes;
+    uint32_t rest = body;
+    for (uint32_t i = 0; i < FramePrefixBytes(body); ++i, rest >>= 7) {
+      bytes += static_cast<char>((rest & 0x7f) | (i + 1 < FramePrefixBytes(body) ? 0x80 : 0));
+    }
+    for (size_t arrived = 0; arrived < bytes.size(); ++arrived) {
+      EXPECT_EQ(ReadFramePrefix(std::string_view(bytes).substr(0, arrived)).status,
+                FramePrefixStatus::kIncomplete)
+          << body << " after " << arrived;
+    }
+    const FramePrefix prefix = ReadFramePrefix(bytes + "what follows");
+    EXPECT_EQ(prefix.status, FramePrefixStatus::kComplete) << body;
+    EXPECT_EQ(prefix.body_bytes, body);
+    EXPECT_EQ(prefix.prefix_bytes, bytes.size());
+  }
+}
+
+TEST(AppendFrame, PutsOneFrameBehindAnother) {
+  v1::ServerFrame pong;
+  pong.mutable_server_pong()->set_id(300);
+  std::string bytes = "before";
+  AppendFrame(pong, &bytes);
+  AppendFrame(v1::ServerFrame(), &bytes);
+  EXPECT_EQ(bytes, std::string("before\x06\xba\x01\x03\x08\xac\x02\x00", 14));
+}
+
 }  // namespace
 }  // namespace sluice

@@ -9,6 +9,8 @@
 namespace sluice::testing {
 
 // While it lives this process can open no more descriptors than `free` (EMFILE). Those that are open stay so.
+// Print nothing meanwhile, not even with SCOPED_TRACE: UBSan opens a pipe to look at an object that it does
+// not know yet, and calls it broken when it cannot.
 class DescriptorLimit {
  public:
   explicit DescriptorLimit(int free = 0);
@@ -24,6 +26,9 @@ class DescriptorLimit {
 // fails with `error`. No other thread is touched: the filter (seccomp) dies with that thread. Needs no
 // privilege.
 void RunWithFailingCall(long number, int error, const std::function<void()>& work);
+
+// The same, but only the first `failures` of those calls fail. Returns how many were made in all.
+int RunWithCallFailingAtFirst(long number, int error, int failures, const std::function<void()>& work);
 
 }  // namespace sluice::testing
 

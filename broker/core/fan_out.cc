@@ -1,0 +1,382 @@
+#include "broker/core/fan_out.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "protocol/frame.h"
+
+namespace sluice {
+namespace {
+
+constexpr uint32_t kKeptChunkBytesMin = 4 << 10;
+constexpr uint32_t kKeptChunkBytesMax = 64 << 10;
+// A group that took more in a turn gives the room back.
+constexpr size_t kRunsKept = 1024;
+
+Slice SliceOf(const ChunkRef& chunk, uint32_t offset, uint32_t bytes, uint32_t messages) {
+  Slice slice;
+  slice.chunk = chunk;
+  slice.offset = offset;
+  slice.bytes = bytes;
+  slice.messages = messages;
+  return slice;
+}
+
+// Adds a piece behind the last slice when it lies there, otherwise as a slice of its own.
+void Append(const ChunkRef& chunk, uint32_t offset, uint32_t bytes, uint32_t messages,
+            std::vector<Slice>* slices) {
+  if (!slices->empty()) {
+    Slice& last = slices->back();
+    if (last.chunk == chunk && last.offset + last.bytes == offset) {
+      last.bytes += bytes;
+      last.messages += messages;
+      return;
+    }
+  }
+  slices->push_back(SliceOf(chunk, offset, bytes, messages));
+}
+
+}  // namespace
+
+void FanOut::Take(std::span<FilterGroup* const> groups, const ChunkRef& chunk, uint32_t offset,
+                  uint32_t bytes, PublishTally* tally) {
+  for (FilterGroup* group : groups) {
+    if (!group->has_messages()) groups_.push_back(group);
+    if (!group->runs.empty()) {
+      Run& last = group->runs.back();
+      if (last.chunk == chunk && last.offset + last.bytes == offset && last.tally == tally) {
+        last.bytes += bytes;
+        ++last.messages;
+        continue;
+      }
+    }
+    group->runs.push_back({chunk, offset, bytes, 1, tally});
+  }
+}
+
+void FanOut::TakeArrived(FilterGroup* group, uint32_t from_shard, const DeliverLetter& letter) {
+  if (!group->has_messages()) groups_.push_back(group);
+  size_t slice_at = 0;
+  Slice rest = letter.slices.front();
+  for (const DeliverLetter::Part& part : letter.parts) {
+    arrived_.push_back({from_shard, part.tally, {}});
+    PublishTally* tally = part.tally == nullptr ? nullptr : &arrived_.back().here;
+    for (uint32_t left = part.messages; left > 0;) {
+      if (rest.messages == 0) rest = letter.slices[++slice_at];
+      FrameBoundary taken = {rest.bytes, rest.messages};
+      if (rest.messages > left) taken = BoundaryAfter(rest.view(), left);
+      group->arrived.push_back({rest.chunk, rest.offset, taken.bytes, taken.frames, tally});
+      rest.offset += taken.bytes;
+      rest.bytes -= taken.bytes;
+      rest.messages -= taken.frames;
+      left -= taken.frames;
+    }
+  }
+}
+
+void FanOut::Settle(FilterGroup* group, absl::Time now) {
+  if (!group->has_messages()) return;
+  Prepare(group);
+  for (size_t member = 0; member < group->members.size(); ++member) {
+    OfferToMember(group, member, now);
+    Subscriber* subscriber = group->members[member]->subscriber;
+    if (subscriber->listed == Subscriber::Listed::kYes) continue;
+    subscriber->listed = Subscriber::Listed::kYes;
+    listed_.push_back(subscriber);
+  }
+  Finish(group);
+  groups_.erase(std::find(groups_.begin(), groups_.end(), group));
+}
+
+uint64_t FanOut::DealAgain(FilterGroup* group, Subscription* from) {
+  // One that has its last message stays a member until the turn takes it out.
+  const bool taken =
+      std::any_of(group->members.begin(), group->members.end(), [](const Subscription* member) {
+        return member->offered < member->offered_max && member->ended == v1::REASON_UNSPECIFIED;
+      });
+  if (!taken && group->remotes.empty()) return 0;
+  const Ring<Slice>& waiting = from->queue.slices();
+  uint64_t messages = 0;
+  for (size_t i = 0; i < waiting.size(); ++i) {
+    const Slice& slice = waiting[i];
+    if (slice.kind != SliceKind::kMessages) continue;
+    if (!group->has_messages()) groups_.push_back(group);
+    group->runs.push_back({slice.chunk, slice.offset, slice.bytes, slice.messages, nullptr});
+    messages += slice.messages;
+  }
+  return messages;
+}
+
+Subscriber* FanOut::Next(absl::Time now) {
+  if (phase_ == Phase::kTaking) {
+    for (FilterGroup* group : groups_) {
+      for (Subscription* member : group->members) ++member->subscriber->offers_to_come;
+    }
+    phase_ = Phase::kOffering;
+    group_at_ = 0;
+    if (!groups_.empty()) Prepare(groups_[0]);
+  }
+  for (; group_at_ < groups_.size();) {
+    FilterGroup* group = groups_[group_at_];
+    const size_t members = group->members.size();
+    while (member_at_ < members) {
+      const size_t member = (first_member_ + member_at_++) % members;
+      OfferToMember(group, member, now);
+      Subscriber* subscriber = group->members[member]->subscriber;
+      if (--subscriber->offers_to_come == 0 && subscriber->wants_attention()) return subscriber;
+    }
+    Finish(group);
+    ++group_at_;
+    if (group_at_ < groups_.size()) Prepare(groups_[group_at_]);
+  }
+  groups_.clear();
+  while (!listed_.empty()) {
+    Subscriber* subscriber = listed_.back();
+    listed_.pop_back();
+    subscriber->listed = Subscriber::Listed::kNo;
+    if (subscriber->wants_attention()) return subscriber;
+  }
+  phase_ = Phase::kTaking;
+  return nullptr;
+}
+
+void FanOut::Prepare(FilterGroup* group) {
+  member_at_ = 0;
+  slices_.clear();
+  kept_slices_.clear();
+  messages_ = 0;
+  members_served_ = 0;
+  for (const Run& run : group->runs) messages_ += run.messages;
+  for (const Run& run : group->arrived) messages_ += run.messages;
+  const size_t members = group->members.size();
+  first_member_ = members == 0 ? 0 : group->next_member % static_cast<uint32_t>(members);
+  if (group->kind() == GroupKind::kDealt) return Deal(group);
+  group->next_member = first_member_ + 1;
+  Assemble(group->runs, &slices_);
+  if (!group->remotes.empty() && !slices_.empty()) Forward(*group);
+  if (group->arrived.empty()) return;
+  // Assembled where they were published.
+  for (const Run& run : group->arrived) Append(run.chunk, run.offset, run.bytes, run.messages, &slices_);
+}
+
+void FanOut::Forward(const FilterGroup& group) {
+  for (const RemoteGroup& remote : group.remotes) Write(remote, group.runs, slices_);
+}
+
+void FanOut::Write(const RemoteGroup& remote, const std::vector<Run>& runs, std::vector<Slice> slices) {
+  DeliverLetter letter;
+  letter.group = remote.id;
+  letter.slices = std::move(slices);
+  const PublishTally* last = nullptr;
+  for (const Run& run : runs) {
+    if (letter.parts.empty() || run.tally != last) {
+      letter.parts.push_back({run.tally == nullptr ? nullptr : run.tally->shared_from_this(), 0});
+      last = run.tally;
+    }
+    letter.parts.back().messages += run.messages;
+  }
+  letters_.push_back({remote.shard, std::move(letter)});
+}
+
+void FanOut::Assemble(const std::vector<Run>& runs, std::vector<Slice>* slices) {
+  for (const Run& run : runs) Append(run.chunk, run.offset, run.bytes, run.messages, slices);
+  if (slices->size() <= 1) return;
+  scattered_.swap(*slices);
+  for (const Slice& piece : scattered_) {
+    if (piece.bytes >= kAssembleBytesMax) {
+      slices->push_back(piece);
+      continue;
+    }
+    const uint32_t offset = assembly_.Append(piece.view());
+    Append(assembly_.chunk(), offset, piece.bytes, piece.messages, slices);
+  }
+  scattered_.clear();
+}
+
+std::span<const Slice> FanOut::KeptSlices(const FilterGroup& group) {
+  if (!kept_slices_.empty()) return kept_slices_;
+  Kept& kept = kept_[&group];
+  for (const Slice& slice : slices_) {
+    if (slice.bytes >= slice.chunk->capacity() / 8) {
+      kept_slices_.push_back(slice);
+      continue;
+    }
+    if (kept.chunk && kept.chunk->unshared()) kept.used = 0;
+    if (!kept.chunk || kept.chunk->capacity() - kept.used < slice.bytes) {
+      const uint32_t next = kept.chunk ? 4 * kept.chunk->capacity() : kKeptChunkBytesMin;
+      kept.chunk = Chunk::Create(std::max(slice.bytes, std::min(next, kKeptChunkBytesMax)), pool_->account());
+      kept.used = 0;
+    }
+    std::memcpy(kept.chunk->data() + kept.used, slice.view().data(), slice.bytes);
+    Append(kept.chunk, kept.used, slice.bytes, slice.messages, &kept_slices_);
+    kept.used += slice.bytes;
+  }
+  return kept_slices_;
+}
+
+void FanOut::Deal(FilterGroup* group) {
+  const size_t members = group->members.size();
+  size_t remote_members = 0;
+  for (const RemoteGroup& remote : group->remotes) remote_members += remote.members;
+  const size_t places = members + remote_members;
+  if (dealt_.size() < places) dealt_.resize(places);
+  for (size_t i = 0; i < places; ++i) {
+    dealt_[i].runs.clear();
+    dealt_[i].messages = dealt_[i].bytes = 0;
+  }
+  size_t next = group->next_member;
+  // What another shard dealt to this one stays here.
+  DealRuns(group, group->arrived, members, &next);
+  DealRuns(group, group->runs, places, &next);
+  group->next_member = static_cast<uint32_t>(next);
+
+  size_t place = members;
+  for (const RemoteGroup& remote : group->remotes) {
+    for (uint32_t i = 0; i < remote.members; ++i, ++place) {
+      if (dealt_[place].runs.empty()) continue;
+      std::vector<Slice> slices;
+      Assemble(dealt_[place].runs, &slices);
+      Write(remote, dealt_[place].runs, std::move(slices));
+    }
+  }
+}
+
+void FanOut::DealRuns(FilterGroup* group, const std::vector<Run>& runs, size_t places, size_t* next) {
+  if (places == 0) return;
+  for (const Run& run : runs) {
+    for (uint32_t at = 0; at < run.bytes;) {
+      const uint32_t offset = run.offset + at;
+      const uint32_t frame = BoundaryAfter({run.chunk->data() + offset, run.bytes - at}, 1).bytes;
+      at += frame;
+      const size_t place = PickPlace(*group, places, *next % places);
+      *next = place + 1;
+      Dealt& dealt = dealt_[place];
+      ++dealt.messages;
+      dealt.bytes += frame;
+      if (!dealt.runs.empty()) {
+        Run& last = dealt.runs.back();
+        if (last.chunk == run.chunk && last.offset + last.bytes == offset && last.tally == run.tally) {
+          last.bytes += frame;
+          ++last.messages;
+          continue;
+        }
+      }
+      dealt.runs.push_back({run.chunk, offset, frame, 1, run.tally});
+    }
+  }
+}
+
+// The next one whose socket is not full, or, when all are, the one with the fewest bytes waiting. What is the
+// case on another shard is decided there.
+size_t FanOut::PickPlace(const FilterGroup& group, size_t places, size_t next) const {
+  size_t least = next;
+  uint64_t least_bytes = UINT64_MAX;
+  for (size_t i = 0; i < places; ++i) {
+    const size_t place = (next + i) % places;
+    if (place >= group.members.size()) return place;
+    const Subscription& subscription = *group.members[place];
+    const Dealt& dealt = dealt_[place];
+    if (subscription.offered + dealt.messages >= subscription.offered_max) continue;
+    if (!subscription.subscriber->blocked()) return place;
+    const uint64_t bytes = subscription.queue.pending_bytes() + dealt.bytes;
+    if (bytes < least_bytes) {
+      least = place;
+      least_bytes = bytes;
+    }
+  }
+  return least;
+}
+
+void FanOut::OfferToMember(FilterGroup* group, size_t member, absl::Time now) {
+  Subscription* subscription = group->members[member];
+  Subscriber* subscriber = subscription->subscriber;
+  const bool dealt = group->kind() == GroupKind::kDealt;
+  if (dealt) {
+    slices_.clear();
+    kept_slices_.clear();
+    if (dealt_[member].runs.empty()) return;
+    Assemble(dealt_[member].runs, &slices_);
+  }
+  if (slices_.empty()) return;
+  Subscriber::Offered offered = subscriber->Offer(
+      subscription, subscriber->blocked() ? KeptSlices(*group) : std::span<const Slice>(slices_), now);
+  report_.queued_messages += offered.queued;
+  report_.queued_bytes += offered.queued_bytes;
+  report_.dropped_messages += offered.matched - offered.queued;
+  if (dealt) {
+    Book(dealt_[member].runs, &offered);
+  } else if (offered.queued == messages_) {
+    ++members_served_;
+  } else {
+    Book(group->runs, &offered);
+    Book(group->arrived, &offered);
+  }
+  if (subscription->offered == subscription->offered_max && subscription->ended == v1::REASON_UNSPECIFIED) {
+    subscriber->End(subscription, v1::REASON_COUNT_REACHED, pool_->account(), now);
+    ended_.push_back(subscription);
+  }
+}
+
+// The first messages that matched are those that were queued.
+void FanOut::Book(const std::vector<Run>& runs, Subscriber::Offered* offered) {
+  for (const Run& run : runs) {
+    if (offered->matched == 0) return;
+    const uint64_t matched = std::min<uint64_t>(run.messages, offered->matched);
+    const uint64_t queued = std::min(matched, offered->queued);
+    offered->matched -= matched;
+    offered->queued -= queued;
+    if (run.tally == nullptr) continue;
+    run.tally->matched += matched;
+    run.tally->dropped += matched - queued;
+  }
+}
+
+void FanOut::Finish(FilterGroup* group) {
+  for (std::vector<Run>* runs : {&group->runs, &group->arrived}) {
+    if (members_served_ > 0) {
+      for (const Run& run : *runs) {
+        if (run.tally != nullptr) run.tally->matched += run.messages * members_served_;
+      }
+    }
+    runs->clear();
+    if (runs->capacity() > kRunsKept) runs->shrink_to_fit();
+  }
+  if (group->kind() == GroupKind::kDealt) {
+    for (Dealt& dealt : dealt_) dealt.runs.clear();
+  }
+  slices_.clear();
+  kept_slices_.clear();
+}
+
+std::vector<FanOut::Outgoing> FanOut::TakeLetters() {
+  for (Arrived& arrived : arrived_) {
+    if (arrived.origin == nullptr) continue;
+    Outgoing& outgoing = letters_.emplace_back();
+    outgoing.shard = arrived.shard;
+    TallyLetter& letter = outgoing.letter.emplace<TallyLetter>();
+    letter.tally = std::move(arrived.origin);
+    letter.matched = arrived.here.matched;
+    letter.dropped = arrived.here.dropped;
+  }
+  arrived_.clear();
+  return std::exchange(letters_, {});
+}
+
+std::vector<Subscription*> FanOut::TakeEnded() { return std::exchange(ended_, {}); }
+
+void FanOut::Forget(Subscription* subscription) { std::erase(ended_, subscription); }
+
+void FanOut::Forget(Subscriber* subscriber) {
+  std::erase(listed_, subscriber);
+  std::erase_if(ended_, [&](const Subscription* ended) { return ended->subscriber == subscriber; });
+}
+
+FanOut::Report FanOut::TakeReport() { return std::exchange(report_, Report()); }
+
+void FanOut::ReleaseKept() {
+  absl::erase_if(kept_,
+                 [](const auto& entry) { return !entry.second.chunk || entry.second.chunk->unshared(); });
+}
+
+}  // namespace sluice

@@ -1,0 +1,230 @@
+// One client's connection: its socket, what it says (frames) and what becomes of it. Joins the receiving side
+// (Subscriber) and the sending side (Publisher) of core with a socket. Internal to the broker.
+//
+// A shard drives it through the phases of a turn; a session never calls its shard:
+//
+//   session.Read(now)            readable: reads once, handles the frames in it
+//   session.BecameWritable()     EPOLLOUT
+//   session.Flush(now)           the one path that writes
+//   session.Answer()             behind the turn's fan-out: acks, pongs, Subscribed
+//   session.CheckDeadlines(now)  when NextDeadline() is due
+//   session.Advance(now)         last: the steps of closing
+//
+// Closing (docs: broker/README.md, "How a session ends"): whoever finds a reason notes it (the first one
+// counts), and Advance() does the rest: what is queued is freed but for the frame half on the wire, Goodbye
+// is said for at most goodbye_timeout, our direction is shut down, what the client sends is read and thrown
+// away until it closes too.
+//
+// Thread safety: owned by one shard.
+#ifndef SLUICE_BROKER_SESSION_H_
+#define SLUICE_BROKER_SESSION_H_
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "absl/time/time.h"
+#include "broker/core/answers.h"
+#include "broker/core/fan_out.h"
+#include "broker/core/filter_index.h"
+#include "broker/core/frame_reader.h"
+#include "broker/core/publisher.h"
+#include "broker/core/session_writer.h"
+#include "broker/core/subscriber.h"
+#include "broker/core/transport.h"
+#include "broker/log.h"
+#include "broker/net/address.h"
+#include "broker/net/poller.h"
+#include "broker/net/socket.h"
+#include "broker/session_limits.h"
+#include "broker/session_records.h"
+#include "metrics/counters.h"
+#include "protocol/sluice.pb.h"
+
+namespace sluice {
+
+// What a session uses of its shard. Everything outlives the session.
+struct SessionContext {
+  const SessionLimits& limits;
+  FilterIndex& index;
+  FanOut& fan_out;
+  OpenChunk& read_chunk;
+  WriteScratch& scratch;
+  MemoryAccount& memory;
+  ShardCounters& counters;
+  SessionRecords& records;
+  Logger& log;
+  // The shard's turn that is going on, from 1, and the last one that every shard has done.
+  uint64_t turn = 0;
+  uint64_t turn_done = 0;
+};
+
+// Plain TCP as core sees it.
+class TcpTransport : public Transport {
+ public:
+  explicit TcpTransport(net::Socket socket) : socket_(std::move(socket)) {}
+  WriteResult Write(std::span<const iovec> pieces) override;
+  std::optional<uint64_t> BytesAcked() override { return socket_.BytesAcked(); }
+  net::Socket& socket() { return socket_; }
+  // errno of the write that failed; 0: none has.
+  int error() const { return error_; }
+
+ private:
+  net::Socket socket_;
+  int error_ = 0;
+};
+
+class Session {
+ public:
+  Session(uint64_t token, net::Socket socket, const net::SocketAddress& peer, SessionContext* context,
+          absl::Time now);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // Reads at most one piece (kReadBytesMax) and handles the frames in it.
+  enum class ReadOutcome {
+    kMore,     // there may be more: with edges nobody will say so again
+    kNothing,  // wait for the next event
+  };
+  ReadOutcome Read(absl::Time now);
+
+  // The client sends no more, says the poller: from now on Read() goes on until it finds the end.
+  void PeerClosed() { peer_closed_ = PeerClosedSeen::kYes; }
+  void BecameWritable();
+  // The connection failed, says the poller: a session that does not read any more would not notice.
+  void Failed();
+
+  // Writes what there is, at most kFlushBytesMax.
+  enum class Flushed {
+    kEnough,  // everything is written, or the socket is full
+    kMore,    // the bound was reached: flush again in the next turn
+  };
+  Flushed Flush(absl::Time now);
+  bool wants_flush() const { return state_ != State::kEnded && subscriber_.wants_flush(); }
+
+  // Tells what can be told of it now; the rest waits for other shards.
+  bool has_answers() const { return !answers_.empty(); }
+  void Answer() { answers_.Tell(context_->turn_done, &subscriber_); }
+
+  // Its reads are paused, through no fault of its own: silence is not held against it. Told when it lasts.
+  void PauseReads() { paused_ = Paused::kYes; }
+  void TellPaused(v1::Paused::Cause cause);
+  void ResumeReads(absl::Time now);
+  // Whether it sends what the pause is about.
+  bool publishes() const { return publisher_.published() > 0; }
+
+  // Brings what began or ceased to lag into the counters and the log.
+  void CountLagging();
+
+  void CheckDeadlines(absl::Time now);
+  absl::Time NextDeadline() const;
+
+  // Something is to be done by Advance().
+  bool closing() const { return end_.has_value() || subscriber_.over().has_value(); }
+  // Does what can be done now of closing.
+  enum class Life { kGoesOn, kEnded };
+  Life Advance(absl::Time now);
+
+  // There is no room for it: Goodbye instead of service.
+  void TurnAway(v1::Reason reason, std::string text);
+  // The broker is going down: what is queued is delivered until `deadline`, then Goodbye.
+  void Drain(absl::Time now, absl::Time deadline);
+
+  // What the poller is to report from now on.
+  net::Interest interest() const {
+    return subscriber_.blocked() ? net::Interest::kReadWrite : net::Interest::kRead;
+  }
+
+  int fd() { return transport_.socket().fd(); }
+  const Subscriber& subscriber() const { return subscriber_; }
+
+ private:
+  enum class State : uint8_t {
+    kConnecting,  // has not said Connect
+    kOpen,
+    kDraining,   // reads no more, is in no group, sends what is queued
+    kGoodbye,    // sends its last frames
+    kLingering,  // our direction is shut; waits for the client's end
+    kEnded,
+  };
+
+  // Why and how it ends.
+  struct End {
+    v1::Reason reason;
+    // Said in an Error before the Goodbye; unspecified: none.
+    v1::ErrorCode error = v1::ERROR_CODE_UNSPECIFIED;
+    std::string text;
+    uint64_t limit = 0;
+    uint64_t value = 0;
+    uint32_t subscription = 0;
+    // The number of the publish that the Error is about; 0: none.
+    uint64_t publish = 0;
+  };
+
+  void EndBecause(End end);
+  // The stream cannot be trusted any more.
+  void Refuse(v1::ErrorCode code, v1::Reason reason, std::string text, uint64_t limit = 0,
+              uint64_t value = 0);
+  void SendError(v1::ErrorCode code, std::string text, uint32_t subscription, uint64_t publish);
+
+  void HandleInput(absl::Time now);
+  void HandleFrame(const ReceivedFrame& frame, absl::Time now);
+  void OnPublish(const ReceivedFrame& frame);
+  void OnConnect(const v1::Connect& connect, absl::Time now);
+  void OnSubscribe(const v1::Subscribe& subscribe, absl::Time now);
+  void OnUnsubscribe(const v1::Unsubscribe& unsubscribe, absl::Time now);
+  void OnEndOfStream();
+  void ThrowAwayInput();
+
+  absl::StatusOr<QueueLimits> GrantedLimits(const v1::SubscriptionLimits& asked) const;
+
+  void LeaveGroups(absl::Time now);
+  void StartDraining(absl::Time now);
+  void SayGoodbye(absl::Time now);
+  void Finish(absl::Time now);
+  v1::Goodbye MakeGoodbye() const;
+  absl::Duration RetryAfter() const;
+  void LogEnd(absl::Time now) const;
+  void LogWrite(const FlushResult& result, absl::Time now) const;
+  void CheckLifeSigns(absl::Time now);
+
+  SessionContext* const context_;
+  TcpTransport transport_;
+  const std::string peer_;
+  const absl::Time began_at_;
+  std::string client_name_;
+  // Secret; empty until connected.
+  std::string session_id_;
+  std::string inbox_;
+
+  State state_ = State::kConnecting;
+  FrameReader reader_;
+  Publisher publisher_;
+  Answers answers_;
+  Subscriber subscriber_;
+
+  enum class Reading : uint8_t { kOpen, kEnded } reading_ = Reading::kOpen;
+  enum class PeerClosedSeen : uint8_t { kNo, kYes } peer_closed_ = PeerClosedSeen::kNo;
+  enum class Connection : uint8_t { kUp, kBroken } connection_ = Connection::kUp;
+  enum class Paused : uint8_t { kNo, kYes, kTold } paused_ = Paused::kNo;
+  uint32_t cuts_in_a_row_ = 0;
+
+  absl::Time heard_at_;
+  absl::Time pinged_at_;
+  uint64_t acked_at_ping_ = 0;
+  // The end of the phase of closing that it is in.
+  absl::Time close_by_ = absl::InfiniteFuture();
+  absl::Time linger_check_at_ = absl::InfiniteFuture();
+  std::optional<End> end_;
+};
+
+// The most that one flush writes: the rest waits for the next turn, so that a fast reader of a long queue
+// does not hold up the others.
+inline constexpr uint64_t kFlushBytesMax = uint64_t{4} << 20;
+
+}  // namespace sluice
+
+#endif  // SLUICE_BROKER_SESSION_H_

@@ -1,0 +1,491 @@
+#include "broker/shard.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "broker/clock.h"
+
+namespace sluice {
+namespace {
+
+// What one turn reads from all sessions together.
+constexpr uint64_t kTurnReadBytesMax = 1 << 20;
+constexpr absl::Duration kHouseKeepEvery = absl::Seconds(1);
+// Those over the maximum who are told so at the same time; more are closed without a word.
+constexpr uint64_t kTurnedAwayMax = 64;
+
+// No session has these: their place would be beyond what descriptors allow.
+constexpr uint64_t kWakeupToken = UINT64_MAX;
+constexpr uint64_t kListenerToken = UINT64_MAX - 1;
+
+uint64_t TokenOf(size_t place, uint32_t generation) {
+  return static_cast<uint64_t>(generation) << 32 | static_cast<uint32_t>(place);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Shard>> Shard::Create(const ShardOptions& options, const SessionLimits* limits,
+                                                     MemoryAccount* memory, SessionRecords* records,
+                                                     Logger* log) {
+  absl::StatusOr<net::Poller> poller = net::Poller::Create();
+  if (!poller.ok()) return poller.status();
+  absl::StatusOr<net::Wakeup> wakeup = net::Wakeup::Create();
+  if (!wakeup.ok()) return wakeup.status();
+  const absl::Status added = poller->Add(wakeup->fd(), kWakeupToken, net::Interest::kReadLevel);
+  if (!added.ok()) return added;
+  return std::unique_ptr<Shard>(
+      new Shard(options, limits, memory, records, log, *std::move(poller), *std::move(wakeup)));
+}
+
+Shard::Shard(const ShardOptions& options, const SessionLimits* limits, MemoryAccount* memory,
+             SessionRecords* records, Logger* log, net::Poller poller, net::Wakeup wakeup)
+    : log_(log),
+      poller_(std::move(poller)),
+      wakeup_(std::move(wakeup)),
+      pool_(options.chunk_bytes, memory),
+      read_chunk_(&pool_),
+      scratch_(std::make_unique<WriteScratch>()),
+      index_(options.match_cache_topics),
+      fan_out_(&pool_),
+      context_{*limits, index_, fan_out_, read_chunk_, *scratch_, *memory, counters_, *records, *log},
+      refused_lines_(1),
+      next_housekeeping_(MonotonicNow()),
+      last_turn_ns_(absl::ToUnixNanos(MonotonicNow())) {}
+
+absl::Status Shard::Listen(net::ListenerSocket listener, const net::SocketOptions& options,
+                           ConnectionSlots* slots) {
+  slots_ = slots;
+  acceptor_.emplace(std::move(listener), options, slots, &counters_, log_);
+  return poller_.Add(acceptor_->fd(), kListenerToken, net::Interest::kReadLevel);
+}
+
+void Shard::SetPeers(uint32_t index, const std::vector<std::unique_ptr<Shard>>& shards) {
+  index_of_this_ = index;
+  for (const auto& shard : shards) shards_.push_back(shard.get());
+  if (shards_.size() > 1) outbox_.emplace(index, shards_.size());
+}
+
+void Shard::Put(Mail mail) {
+  mailbox_.Put(std::move(mail));
+  if (sleeping_.exchange(false)) wakeup_.Notify();
+}
+
+void Shard::Post(ShardCommand command) {
+  {
+    const absl::MutexLock lock(&commands_mutex_);
+    commands_.push_back(std::move(command));
+  }
+  wakeup_.Notify();
+}
+
+void Shard::Run() {
+  while (!AllDrained()) Turn();
+}
+
+// Those without sessions go on answering letters until nobody has any.
+bool Shard::AllDrained() {
+  if (phase_ == Phase::kServing || session_count_ > 0) return false;
+  if (!drained_.exchange(true)) {
+    for (Shard* shard : shards_) shard->wakeup_.Notify();
+  }
+  return std::all_of(shards_.begin(), shards_.end(),
+                     [](const Shard* shard) { return shard->drained_.load(); });
+}
+
+void Shard::Turn() {
+  const absl::Time before = MonotonicNow();
+  absl::Duration wait_max = WaitMax(before);
+  if (wait_max > absl::ZeroDuration() && outbox_.has_value()) {
+    // Said first, looked second: a letter that comes after the look sees it and wakes us.
+    sleeping_ = true;
+    if (!mailbox_.empty()) wait_max = absl::ZeroDuration();
+  }
+  const std::span<const net::Event> events = poller_.Wait(wait_max);
+  sleeping_ = false;
+  const absl::Time woke = MonotonicNow();
+  last_turn_ns_.store(absl::ToUnixNanos(woke), std::memory_order_relaxed);
+  const absl::Time now = clock_.Woke(before, wait_max, woke);
+
+  ++context_.turn;
+  TakeEvents(events);
+  RunCommands(now);
+  ReadMail(now);
+  AcceptConnections(now);
+  ReadReady(now);
+  FanOutAndFlush(now);
+  CheckDeadlines(now);
+  SettleTouched(now);
+  SendMail();
+  index_.RemoveEmptyGroups();
+  HouseKeep(now);
+
+  const absl::Time ended = MonotonicNow();
+  counters_.turns.Add();
+  counters_.turn.ObserveNs(absl::ToInt64Nanoseconds(ended - woke));
+  clock_.TurnEnded(ended);
+  counters_.late_turns.Add(clock_.late_count() - counters_.late_turns.Get());
+  counters_.lateness_ns.Add(static_cast<uint64_t>(absl::ToInt64Nanoseconds(clock_.late_total())) -
+                            counters_.lateness_ns.Get());
+}
+
+absl::Duration Shard::WaitMax(absl::Time before) const {
+  if (!to_read_.empty() || !to_flush_.empty() || !fan_out_.idle() || !to_answer_.empty())
+    return absl::ZeroDuration();
+  absl::Time next = std::min(deadlines_.next(), next_housekeeping_);
+  if (acceptor_.has_value()) next = std::min(next, acceptor_->paused_until());
+  return std::max(absl::ZeroDuration(), next - (before - clock_.late_total()));
+}
+
+Shard::Place* Shard::Find(uint64_t token) {
+  const size_t at = static_cast<uint32_t>(token);
+  if (at >= places_.size()) return nullptr;
+  Place& place = places_[at];
+  return place.session != nullptr && place.generation == token >> 32 ? &place : nullptr;
+}
+
+void Shard::WantRead(uint64_t token, Place* place) {
+  if (std::exchange(place->to_read, true)) return;
+  to_read_.push_back(token);
+}
+
+void Shard::WantFlush(uint64_t token, Place* place) {
+  if (std::exchange(place->to_flush, true)) return;
+  to_flush_.push_back(token);
+}
+
+void Shard::Touch(uint64_t token, Place* place) {
+  if (std::exchange(place->touched, true)) return;
+  touched_.push_back(token);
+}
+
+void Shard::TakeEvents(std::span<const net::Event> events) {
+  for (const net::Event& event : events) {
+    if (event.token == kWakeupToken) {
+      wakeup_.Drain();
+      continue;
+    }
+    if (event.token == kListenerToken) {
+      to_accept_ = true;
+      continue;
+    }
+    Place* place = Find(event.token);
+    if (place == nullptr) continue;  // it has ended since
+    Touch(event.token, place);
+    if (event.failed) place->session->Failed();
+    if (event.peer_closed) place->session->PeerClosed();
+    if (event.readable || event.peer_closed || event.failed) WantRead(event.token, place);
+    if (event.writable) {
+      place->session->BecameWritable();
+      WantFlush(event.token, place);
+    }
+  }
+}
+
+void Shard::RunCommands(absl::Time now) {
+  std::vector<ShardCommand> commands;
+  {
+    const absl::MutexLock lock(&commands_mutex_);
+    if (commands_.empty()) return;
+    commands.swap(commands_);
+  }
+  for (ShardCommand& command : commands) {
+    if (const auto* drain = std::get_if<DrainCommand>(&command)) Drain(now, drain->deliver_for);
+    if (const auto* ask = std::get_if<AskDistributionCommand>(&command)) Answer(ask->answer.get());
+    if (auto* adopt = std::get_if<AdoptCommand>(&command)) {
+      if (phase_ == Phase::kServing) Add(std::move(adopt->accepted), now);
+    }
+  }
+}
+
+void Shard::ReadMail(absl::Time now) {
+  if (!outbox_.has_value()) return;
+  for (const Mail& mail : mailbox_.Take()) {
+    for (const Letter& letter : mail.letters) {
+      if (const auto* deliver = std::get_if<DeliverLetter>(&letter)) {
+        FilterGroup* group = index_.FindById(deliver->group);
+        if (group != nullptr && !group->members.empty()) fan_out_.TakeArrived(group, mail.from, *deliver);
+      } else if (const auto* turn = std::get_if<TurnLetter>(&letter)) {
+        to_answer_.emplace_back(mail.from, DoneLetter{turn->turn, turn->bytes});
+      } else if (const auto* tally = std::get_if<TallyLetter>(&letter)) {
+        tally->tally->matched += tally->matched;
+        tally->tally->dropped += tally->dropped;
+      } else if (const auto* done = std::get_if<DoneLetter>(&letter)) {
+        OnDone(mail.from, *done, now);
+      } else if (const auto* interest = std::get_if<InterestLetter>(&letter)) {
+        OnInterest(mail.from, *interest, now);
+      }
+    }
+  }
+}
+
+void Shard::OnInterest(uint32_t from, const InterestLetter& letter, absl::Time now) {
+  FilterGroup* group = index_.FindOrCreate(letter.filter, letter.queue_group);
+  fan_out_.Settle(group, now);
+  index_.SetRemote(group, from, letter.members, letter.group);
+}
+
+void Shard::OnDone(uint32_t from, const DoneLetter& letter, absl::Time now) {
+  outbox_->Done(from, letter);
+  for (const uint64_t token : std::exchange(waiting_for_shards_, {})) {
+    Place* place = Find(token);
+    if (place == nullptr) continue;
+    place->waits_for_shards = false;
+    WantFlush(token, place);
+  }
+  if (!outbox_->full()) ResumePaused(now);
+}
+
+void Shard::ResumePaused(absl::Time now) {
+  for (const uint64_t token : std::exchange(paused_, {})) {
+    Place* place = Find(token);
+    if (place == nullptr) continue;
+    place->session->ResumeReads(now);
+    to_read_.push_back(token);
+    WantFlush(token, place);
+  }
+}
+
+// Once behind the turn's fan-out, so that others can go on with it while this shard writes to its own
+// sessions, and once at the end of the turn.
+void Shard::SendMail() {
+  std::vector<FilterGroup*> changed = index_.TakeAnnouncementsDue();
+  std::vector<FanOut::Outgoing> letters = fan_out_.TakeLetters();
+  if (!outbox_.has_value()) return;
+  for (FanOut::Outgoing& outgoing : letters) {
+    if (std::holds_alternative<DeliverLetter>(outgoing.letter)) counters_.mailbox_slices_sent.Add();
+    outbox_->Write(outgoing.shard, std::move(outgoing.letter));
+  }
+  for (const FilterGroup* group : changed) {
+    for (uint32_t to = 0; to < shards_.size(); ++to) {
+      if (to == index_of_this_) continue;
+      outbox_->Write(to,
+                     InterestLetter{group->filter, group->queue_group, group->announced_members, group->id});
+    }
+  }
+  for (const auto& [to, done] : std::exchange(to_answer_, {})) outbox_->Write(to, done);
+  outbox_->Send(context_.turn, [this](uint32_t to, Mail mail) { shards_[to]->Put(std::move(mail)); });
+  counters_.mailbox_bytes.Set(static_cast<int64_t>(outbox_->bytes_under_way()));
+}
+
+void Shard::AcceptConnections(absl::Time now) {
+  if (!acceptor_.has_value()) return;
+  if (now >= acceptor_->paused_until()) acceptor_->Resume();
+  if (std::exchange(to_accept_, false)) {
+    acceptor_->Accept(now, &accepted_);
+    for (Accepted& accepted : accepted_) {
+      // Who is turned away is so here.
+      const size_t shard =
+          shards_.empty() || !accepted.slot ? index_of_this_ : next_shard_++ % shards_.size();
+      if (shard == index_of_this_) {
+        Add(std::move(accepted), now);
+      } else {
+        shards_[shard]->Post(AdoptCommand{std::move(accepted)});
+      }
+    }
+    accepted_.clear();
+  }
+  if (acceptor_->interest() == acceptor_interest_) return;
+  acceptor_interest_ = acceptor_->interest();
+  const absl::Status modified = poller_.Modify(acceptor_->fd(), kListenerToken, acceptor_interest_);
+  if (!modified.ok()) log_->Error("listener lost", {{"error", std::string(modified.message())}});
+}
+
+void Shard::Add(Accepted accepted, absl::Time now) {
+  if (!accepted.slot) {
+    if (const std::optional<uint64_t> suppressed = refused_lines_.Admit(now)) {
+      log_->Warn("connection turned away: too many", {{"address", accepted.peer.ToString()},
+                                                      {"connections_max", slots_->slots_max()},
+                                                      {"suppressed", *suppressed}});
+    }
+    if (session_count_ >= slots_->slots_max() + kTurnedAwayMax) return;
+  }
+  if (free_places_.empty()) {
+    free_places_.push_back(static_cast<uint32_t>(places_.size()));
+    places_.emplace_back();
+  }
+  const uint32_t at = free_places_.back();
+  Place& place = places_[at];
+  const uint64_t token = TokenOf(at, place.generation);
+  auto session = std::make_unique<Session>(token, std::move(accepted.socket), accepted.peer, &context_, now);
+  const absl::Status added = poller_.Add(session->fd(), token, net::Interest::kRead);
+  if (!added.ok()) {
+    counters_.accept_errors.Add();
+    log_->Error("connection dropped: the kernel cannot watch it", {{"error", std::string(added.message())}});
+    return;
+  }
+  free_places_.pop_back();
+  ++session_count_;
+  place.session = std::move(session);
+  place.interest = net::Interest::kRead;
+  place.scheduled = absl::InfiniteFuture();
+  if (!accepted.slot) {
+    place.session->TurnAway(
+        v1::REASON_TOO_MANY_CONNECTIONS,
+        absl::StrCat("the broker has ", slots_->slots_max(), " connections, and may have no more"));
+  }
+  place.slot = std::move(accepted.slot);
+  Touch(token, &place);
+}
+
+void Shard::ReadReady(absl::Time now) {
+  const uint64_t bytes_before = counters_.read_bytes.Get();
+  for (size_t left = to_read_.size();
+       left > 0 && counters_.read_bytes.Get() - bytes_before < kTurnReadBytesMax; --left) {
+    const uint64_t token = to_read_.front();
+    to_read_.pop_front();
+    Place* place = Find(token);
+    if (place == nullptr) continue;
+    Touch(token, place);
+    if (outbox_.has_value() && outbox_->full() && place->session->publishes()) {
+      place->session->PauseReads();
+      paused_.push_back(token);
+      counters_.clients_paused.Add();
+      counters_.mailbox_paused.Add();
+      continue;
+    }
+    place->to_read = false;
+    if (place->session->Read(now) == Session::ReadOutcome::kMore) WantRead(token, place);
+    if (place->session->has_answers() || place->session->wants_flush()) WantFlush(token, place);
+  }
+}
+
+void Shard::FanOutAndFlush(absl::Time now) {
+  while (Subscriber* subscriber = fan_out_.Next(now)) Flush(subscriber->token(), now);
+  DetachEnded();
+  SendMail();
+  context_.turn_done = outbox_.has_value() ? outbox_->TurnDone(context_.turn) : context_.turn;
+  const FanOut::Report report = fan_out_.TakeReport();
+  counters_.pending_messages.Add(static_cast<int64_t>(report.queued_messages));
+  counters_.pending_bytes.Add(static_cast<int64_t>(report.queued_bytes));
+  counters_.messages_dropped.Add(report.dropped_messages);
+  counters_.match_cache_hits.Add(index_.cache_hits() - counters_.match_cache_hits.Get());
+  counters_.match_cache_misses.Add(index_.cache_misses() - counters_.match_cache_misses.Get());
+
+  // What is left: answers, resumed writes, and those that reached their bound in the last turn.
+  for (const uint64_t token : std::exchange(to_flush_, {})) {
+    Place* place = Find(token);
+    if (place == nullptr) continue;
+    place->to_flush = false;
+    if (place->session->has_answers()) {
+      place->session->Answer();
+      if (place->session->has_answers() && !std::exchange(place->waits_for_shards, true)) {
+        waiting_for_shards_.push_back(token);
+      }
+    }
+    Flush(token, now);
+  }
+}
+
+void Shard::Flush(uint64_t token, absl::Time now) {
+  Place* place = Find(token);
+  if (place == nullptr) return;
+  Touch(token, place);
+  if (!place->session->wants_flush()) return;
+  if (place->session->Flush(now) == Session::Flushed::kMore) WantFlush(token, place);
+}
+
+void Shard::CheckDeadlines(absl::Time now) {
+  while (const std::optional<uint64_t> token = deadlines_.PopDue(now)) {
+    Place* place = Find(*token);
+    if (place == nullptr || place->scheduled > now) continue;
+    place->scheduled = absl::InfiniteFuture();
+    Touch(*token, place);
+    place->session->CheckDeadlines(now);
+    Flush(*token, now);
+  }
+}
+
+void Shard::SettleTouched(absl::Time now) {
+  for (size_t i = 0; i < touched_.size(); ++i) {
+    const uint64_t token = touched_[i];
+    Place* place = Find(token);
+    if (place == nullptr) continue;
+    place->touched = false;
+    Session& session = *place->session;
+    session.CountLagging();
+    if (session.closing()) {
+      const Session::Life life = session.Advance(now);
+      DetachEnded();
+      if (life == Session::Life::kEnded) {
+        Remove(token);
+        continue;
+      }
+    }
+    if (session.interest() != place->interest) {
+      place->interest = session.interest();
+      if (place->interest == net::Interest::kReadWrite) counters_.epollout_arms.Add();
+      const absl::Status modified = poller_.Modify(session.fd(), token, place->interest);
+      if (!modified.ok()) log_->Error("socket lost", {{"error", std::string(modified.message())}});
+    }
+    if (const absl::Time next = session.NextDeadline(); next < place->scheduled) {
+      place->scheduled = next;
+      deadlines_.Schedule(token, next);
+    }
+  }
+  touched_.clear();
+}
+
+// Subscriptions that got their last message.
+void Shard::DetachEnded() {
+  for (Subscription* ended : fan_out_.TakeEnded()) {
+    if (ended->group == nullptr) continue;
+    index_.Detach(ended);
+    counters_.subscriptions.Add(-1);
+    ended->subscriber->RemoveEnded();
+  }
+}
+
+void Shard::Remove(uint64_t token) {
+  const uint32_t at = static_cast<uint32_t>(token);
+  Place& place = places_[at];
+  place.session.reset();
+  place.slot = ConnectionSlots::Slot();
+  place.to_read = place.to_flush = place.touched = place.waits_for_shards = false;
+  ++place.generation;
+  free_places_.push_back(at);
+  --session_count_;
+}
+
+void Shard::HouseKeep(absl::Time now) {
+  if (now < next_housekeeping_) return;
+  next_housekeeping_ = now + kHouseKeepEvery;
+  fan_out_.ReleaseKept();
+  // A pause that lasts is told, so that a publisher knows why nothing moves.
+  for (const uint64_t token : paused_) {
+    Place* place = Find(token);
+    if (place == nullptr) continue;
+    place->session->TellPaused(v1::Paused::CAUSE_SHARD_BUSY);
+    WantFlush(token, place);
+  }
+}
+
+void Shard::Drain(absl::Time now, absl::Duration deliver_for) {
+  phase_ = Phase::kDraining;
+  if (acceptor_.has_value()) {
+    (void)poller_.Remove(acceptor_->fd());
+    acceptor_.reset();
+  }
+  for (size_t at = 0; at < places_.size(); ++at) {
+    Place& place = places_[at];
+    if (place.session == nullptr) continue;
+    place.session->Drain(now, now + deliver_for);
+    const uint64_t token = TokenOf(at, place.generation);
+    Touch(token, &place);
+    if (place.session->wants_flush()) WantFlush(token, &place);
+  }
+}
+
+void Shard::Answer(DistributionAnswer* answer) const {
+  for (const Place& place : places_) {
+    if (place.session == nullptr) continue;
+    place.session->subscriber().ForEachSubscription([&](const Subscription* subscription) {
+      answer->pending_bytes.Observe(subscription->queue.pending_bytes());
+      answer->pending_messages.Observe(subscription->queue.pending_messages());
+    });
+  }
+  answer->ready.Notify();
+}
+
+}  // namespace sluice

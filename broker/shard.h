@@ -1,0 +1,201 @@
+// One event loop: a thread's worth of sessions, with their subscriptions, timers and counters. Nothing in it
+// is locked; other threads reach it through commands. Internal to the broker.
+//
+// A turn has fixed phases, each bounded, so that nobody's traffic can starve somebody else's:
+//
+//   wait for events -> commands, mail of other shards -> accept -> read and handle frames -> fan out and
+//   write -> deadlines -> closing -> what the poller is to report
+//
+// `now` is read once per turn and passed down.
+//
+// Of several shards each knows all filters, and which other shards have members of them: what is published
+// here is matched and assembled here, and goes to those by letter (broker/mailbox.h). What a client is told
+// of its publishes and subscriptions waits until every shard that was written to has answered.
+//
+// Thread safety: Run() on the shard's thread; Post() and the functions marked so from any thread.
+#ifndef SLUICE_BROKER_SHARD_H_
+#define SLUICE_BROKER_SHARD_H_
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
+#include "broker/acceptor.h"
+#include "broker/core/chunk.h"
+#include "broker/core/deadline_queue.h"
+#include "broker/core/fan_out.h"
+#include "broker/core/filter_index.h"
+#include "broker/core/lateness.h"
+#include "broker/core/session_writer.h"
+#include "broker/log.h"
+#include "broker/mailbox.h"
+#include "broker/net/poller.h"
+#include "broker/net/wakeup.h"
+#include "broker/session.h"
+#include "metrics/counters.h"
+
+namespace sluice {
+
+// What the exporter wants to know of a shard's subscriptions.
+struct DistributionAnswer {
+  Distribution pending_bytes;
+  Distribution pending_messages;
+  absl::Notification ready;
+};
+
+// Serve no new connection, deliver what is queued, say goodbye, end.
+struct DrainCommand {
+  absl::Duration deliver_for;
+};
+struct AskDistributionCommand {
+  std::shared_ptr<DistributionAnswer> answer;
+};
+// Serve this connection, which another shard has accepted.
+struct AdoptCommand {
+  Accepted accepted;
+};
+using ShardCommand = std::variant<DrainCommand, AskDistributionCommand, AdoptCommand>;
+
+struct ShardOptions {
+  uint32_t chunk_bytes = 256 << 10;
+  size_t match_cache_topics = 65'536;
+};
+
+class Shard {
+ public:
+  // Everything pointed to outlives the shard. Fails when the process is out of descriptors.
+  static absl::StatusOr<std::unique_ptr<Shard>> Create(const ShardOptions& options,
+                                                       const SessionLimits* limits, MemoryAccount* memory,
+                                                       SessionRecords* records, Logger* log);
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+
+  // All shards, this one at `index`; before Run(). Without it there is this one only.
+  void SetPeers(uint32_t index, const std::vector<std::unique_ptr<Shard>>& shards);
+
+  // Accepts, for all shards in turn; before Run().
+  absl::Status Listen(net::ListenerSocket listener, const net::SocketOptions& options,
+                      ConnectionSlots* slots);
+
+  // Serves until it has drained.
+  void Run();
+
+  // Any thread.
+  void Post(ShardCommand command);
+  void Put(Mail mail);
+  const ShardCounters& counters() const { return counters_; }
+  // Any thread: when the last turn began, monotonic. Turns come once a second at least.
+  absl::Time last_turn() const { return absl::FromUnixNanos(last_turn_ns_.load(std::memory_order_relaxed)); }
+
+ private:
+  struct Place {
+    std::unique_ptr<Session> session;
+    ConnectionSlots::Slot slot;
+    uint32_t generation = 1;
+    // On which of the turn's lists it stands.
+    bool to_read = false;
+    bool to_flush = false;
+    bool touched = false;
+    bool waits_for_shards = false;
+    net::Interest interest = net::Interest::kRead;
+    // The earliest entry for it in the deadline queue.
+    absl::Time scheduled = absl::InfiniteFuture();
+  };
+
+  Shard(const ShardOptions& options, const SessionLimits* limits, MemoryAccount* memory,
+        SessionRecords* records, Logger* log, net::Poller poller, net::Wakeup wakeup);
+
+  bool AllDrained();
+  void Turn();
+  absl::Duration WaitMax(absl::Time before) const;
+  void TakeEvents(std::span<const net::Event> events);
+  void RunCommands(absl::Time now);
+  void ReadMail(absl::Time now);
+  void OnInterest(uint32_t from, const InterestLetter& letter, absl::Time now);
+  void OnDone(uint32_t from, const DoneLetter& letter, absl::Time now);
+  void SendMail();
+  void ResumePaused(absl::Time now);
+  void AcceptConnections(absl::Time now);
+  void Add(Accepted accepted, absl::Time now);
+  void ReadReady(absl::Time now);
+  void FanOutAndFlush(absl::Time now);
+  void Flush(uint64_t token, absl::Time now);
+  void CheckDeadlines(absl::Time now);
+  void SettleTouched(absl::Time now);
+  void DetachEnded();
+  void HouseKeep(absl::Time now);
+  void Remove(uint64_t token);
+
+  Place* Find(uint64_t token);
+  void WantRead(uint64_t token, Place* place);
+  void WantFlush(uint64_t token, Place* place);
+  void Touch(uint64_t token, Place* place);
+
+  void Drain(absl::Time now, absl::Duration deliver_for);
+  void Answer(DistributionAnswer* answer) const;
+
+  Logger* const log_;
+  net::Poller poller_;
+  net::Wakeup wakeup_;
+  ShardCounters counters_;
+  ChunkPool pool_;
+  OpenChunk read_chunk_;
+  std::unique_ptr<WriteScratch> scratch_;
+  FilterIndex index_;
+  FanOut fan_out_;
+  SessionContext context_;
+  std::optional<Acceptor> acceptor_;
+  net::Interest acceptor_interest_ = net::Interest::kReadLevel;
+  bool to_accept_ = false;
+  ConnectionSlots* slots_ = nullptr;
+  RateLimit refused_lines_;
+
+  std::vector<Place> places_;
+  std::vector<uint32_t> free_places_;
+  size_t session_count_ = 0;
+
+  FairClock clock_;
+  DeadlineQueue deadlines_;
+  absl::Time next_housekeeping_;
+
+  // Sessions with more to read, in turn.
+  std::deque<uint64_t> to_read_;
+  std::vector<uint64_t> to_flush_;
+  std::vector<uint64_t> touched_;
+  std::vector<Accepted> accepted_;
+
+  // Other shards.
+  uint32_t index_of_this_ = 0;
+  std::vector<Shard*> shards_;
+  size_t next_shard_ = 0;
+  Mailbox mailbox_;
+  std::optional<Outbox> outbox_;
+  // Answered when the fan-out of what came is done.
+  std::vector<std::pair<uint32_t, DoneLetter>> to_answer_;
+  // Sessions whose answers wait for other shards, and publishers that are not read while a mailbox is full.
+  std::vector<uint64_t> waiting_for_shards_;
+  std::vector<uint64_t> paused_;
+  // Whether this shard waits in the poller, or is about to: then a letter must wake it.
+  std::atomic<bool> sleeping_{false};
+
+  enum class Phase { kServing, kDraining } phase_ = Phase::kServing;
+  std::atomic<bool> drained_{false};
+  std::atomic<int64_t> last_turn_ns_;
+
+  absl::Mutex commands_mutex_;
+  std::vector<ShardCommand> commands_ ABSL_GUARDED_BY(commands_mutex_);
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_BROKER_SHARD_H_
