@@ -422,7 +422,9 @@ void Session::TakeControl(std::string_view body) {
     case v1::ServerFrame::kServerPing: {
       v1::ClientFrame answer;
       answer.mutable_pong()->set_id(frame_.server_ping().id());
-      return parts_.outbox.AppendControl(answer);
+      std::string bytes;
+      AppendFrame(answer, &bytes);
+      return parts_.outbox.AppendControl(bytes);
     }
     case v1::ServerFrame::kServerPong:
       return parts_.outbox.OnPong(frame_.server_pong().id());
