@@ -8,16 +8,16 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <exception>
 #include <map>
+#include <mutex>
 #include <span>
 #include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "broker/net/listener_socket.h"
 #include "broker/net/poller.h"
 #include "broker/net/socket.h"
@@ -104,38 +104,40 @@ class HttpServer::PageBuilder {
       : pages_(pages), wakeup_(wakeup), thread_(ThreadWithoutSignals("http-page", [this] { Run(); })) {}
   ~PageBuilder() {
     {
-      const absl::MutexLock lock(&mutex_);
+      const std::scoped_lock lock(mutex_);
       stopping_ = true;
     }
+    work_.notify_one();
     thread_.join();
   }
 
   // Not while one is being built.
   void Begin() {
-    const absl::MutexLock lock(&mutex_);
-    wanted_ = true;
+    {
+      const std::scoped_lock lock(mutex_);
+      wanted_ = true;
+    }
+    work_.notify_one();
   }
 
   // nullptr while it is being built.
   Page Take() {
-    const absl::MutexLock lock(&mutex_);
+    const std::scoped_lock lock(mutex_);
     return std::exchange(built_, nullptr);
   }
 
  private:
-  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return wanted_ || stopping_; }
-
   void Run() {
     for (;;) {
       {
-        const absl::MutexLock lock(&mutex_);
-        mutex_.Await(absl::Condition(this, &PageBuilder::HasWork));
+        std::unique_lock lock(mutex_);
+        work_.wait(lock, [this] { return wanted_ || stopping_; });
         if (stopping_) return;
         wanted_ = false;
       }
       Page page = std::make_shared<const HttpResponse>(Guarded([this] { return pages_->SlowPage(); }));
       {
-        const absl::MutexLock lock(&mutex_);
+        const std::scoped_lock lock(mutex_);
         built_ = std::move(page);
       }
       wakeup_->Notify();
@@ -144,10 +146,14 @@ class HttpServer::PageBuilder {
 
   HttpPages* const pages_;
   const net::Wakeup* const wakeup_;
-  absl::Mutex mutex_;
-  bool wanted_ ABSL_GUARDED_BY(mutex_) = false;
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  Page built_ ABSL_GUARDED_BY(mutex_);
+
+  // Not absl's: Debian builds that one without what ThreadSanitizer must see of it.
+  std::mutex mutex_;
+  std::condition_variable work_;  // something below has changed
+  bool wanted_ = false;           // guarded by mutex_, like the next two
+  bool stopping_ = false;
+  Page built_;
+
   std::thread thread_;  // last: it uses the others
 };
 
