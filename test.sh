@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 packages=(build-essential cmake ninja-build protobuf-compiler libprotobuf-dev libabsl-dev libfmt-dev
           libgtest-dev libgmock-dev prometheus-cpp-dev libspdlog-dev libcli11-dev
-          libtomlplusplus-dev ccache python3 python3-protobuf)
+          libtomlplusplus-dev nlohmann-json3-dev ccache python3 python3-protobuf)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

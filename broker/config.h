@@ -8,7 +8,7 @@
 //     case NextStep::kFail: std::cerr << command.text; return command.exit_code;
 //   }
 //
-// All settings stand in one table (config.cc), from which flags, file keys, ranges, --help and --print-config
+// All settings stand in one table (settings.cc), from which flags, file keys, ranges, --help and --print-config
 // are made: a setting is added by adding its member here and its line there.
 //
 // Thread safety: pure functions and plain values.

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <utility>
 
 #include "absl/time/time.h"
@@ -17,6 +18,7 @@ namespace sluice {
 namespace {
 
 constexpr size_t kFieldBytesMax = 512;
+constexpr size_t kMessageBytesMax = 1024;
 
 spdlog::level::level_enum SpdlogLevel(LogLevel level) {
   constexpr std::array kLevels = {spdlog::level::trace, spdlog::level::debug, spdlog::level::info,
@@ -27,6 +29,19 @@ spdlog::level::level_enum SpdlogLevel(LogLevel level) {
 std::string_view LevelName(LogLevel level) {
   constexpr std::array<std::string_view, 5> kNames = {"trace", "debug", "info", "warn", "error"};
   return kNames[static_cast<size_t>(level)];
+}
+
+// JSON has no word for a number that is none.
+std::string JsonNumber(double number) {
+  return std::isfinite(number) ? fmt::format("{:.9g}", number) : "null";
+}
+
+// Messages are ours, and quotes in them should stay legible; one that something from outside got into all the
+// same is escaped like a field.
+std::string OneLine(std::string_view message) {
+  const bool plain =
+      std::all_of(message.begin(), message.end(), [](char c) { return c >= ' ' && c < '\x7f'; });
+  return plain ? std::string(message) : Printable(message, kMessageBytesMax);
 }
 
 // `text` is printable already, so that only these two can upset a JSON reader.
@@ -63,10 +78,9 @@ LogField::LogField(std::string_view key, absl::Duration duration)
       seconds_(absl::ToDoubleSeconds(duration)) {}
 
 LogField::LogField(std::string_view key, double number)
-    : key_(key), kind_(Kind::kLiteral), text_(fmt::format("{:.6g}", number)) {}
-
-LogField::LogField(std::string_view key, bool yes)
-    : key_(key), kind_(Kind::kLiteral), text_(yes ? "true" : "false") {}
+    : key_(key),
+      kind_(std::isfinite(number) ? Kind::kLiteral : Kind::kNotFinite),
+      text_(fmt::format("{:.6g}", number)) {}
 
 void LogField::AppendText(std::string* line) const {
   line->push_back(' ');
@@ -90,8 +104,11 @@ void LogField::AppendJson(std::string* line) const {
     case Kind::kLiteral:
       line->append(text_);
       break;
+    case Kind::kNotFinite:
+      line->append("null");
+      break;
     case Kind::kDuration:
-      line->append(fmt::format("{:.9g}", seconds_));
+      line->append(JsonNumber(seconds_));
       break;
   }
 }
@@ -117,11 +134,11 @@ void Logger::Write(LogLevel level, std::string_view message, std::initializer_li
   if (!Enabled(level)) return;
   std::string line;
   if (format_ == LogFormat::kText) {
-    line = fmt::format("{:<5} {}", LevelName(level), message);
+    line = fmt::format("{:<5} {}", LevelName(level), OneLine(message));
     for (const LogField& field : fields) field.AppendText(&line);
   } else {
     line = fmt::format("\"level\":\"{}\",\"message\":", LevelName(level));
-    AppendJsonString(message, &line);
+    AppendJsonString(OneLine(message), &line);
     for (const LogField& field : fields) field.AppendJson(&line);
   }
   logger_->log(SpdlogLevel(level), spdlog::string_view_t(line.data(), line.size()));
@@ -144,7 +161,7 @@ void Logger::Error(std::string_view message, std::initializer_list<LogField> fie
 }
 
 RateLimit::RateLimit(double lines_per_second, double burst)
-    : lines_per_second_(lines_per_second), burst_(burst), allowed_(burst) {}
+    : lines_per_second_(lines_per_second), burst_(std::max(burst, 1.0)), allowed_(burst_) {}
 
 std::optional<uint64_t> RateLimit::Admit(absl::Time now) {
   if (refilled_at_ != absl::InfinitePast()) {

@@ -39,7 +39,8 @@ enum class LogLevel { kTrace, kDebug, kInfo, kWarn, kError };
 enum class LogFormat { kText, kJson };
 
 // One fact: a key of lower case letters and underscores, and a value. Texts longer than 512 bytes are cut;
-// durations are written as "1.5s" in text and as seconds in JSON.
+// durations are written as "1.5s" in text and as seconds in JSON; what is infinite or no number is null
+// there.
 class LogField {
  public:
   LogField(std::string_view key, std::string_view text);
@@ -47,16 +48,19 @@ class LogField {
   LogField(std::string_view key, const std::string& text) : LogField(key, std::string_view(text)) {}
   LogField(std::string_view key, absl::Duration duration);
   LogField(std::string_view key, double number);
-  LogField(std::string_view key, bool yes);
+  // Only a bool: a pointer that turns into one is a mistake.
+  template <std::same_as<bool> Bool>
+  LogField(std::string_view key, Bool yes)
+      : key_(key), kind_(Kind::kLiteral), text_(yes ? "true" : "false") {}
   template <std::integral Number>
-  LogField(std::string_view key, Number number)
+  requires(!std::same_as<Number, bool>) LogField(std::string_view key, Number number)
       : key_(key), kind_(Kind::kLiteral), text_(std::to_string(number)) {}
 
   void AppendText(std::string* line) const;  // " key=value", the value in quotes where it needs them
   void AppendJson(std::string* line) const;  // ,"key":value
 
  private:
-  enum class Kind { kString, kLiteral, kDuration };
+  enum class Kind { kString, kLiteral, kNotFinite, kDuration };
 
   std::string_view key_;
   Kind kind_;

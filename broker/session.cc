@@ -170,8 +170,8 @@ void Session::HandleInput(absl::Time now) {
       case FrameStatus::kTooLarge:
         return Refuse(
             v1::ERROR_CODE_FRAME_TOO_LARGE, v1::REASON_FRAME_TOO_LARGE,
-            fmt::format("a frame of {} bytes; {} at most {} are allowed", reader_.claimed_bytes(),
-                        state_ == State::kConnecting ? "before Connect is accepted" : "", frame_bytes_max),
+            fmt::format("a frame of {} bytes; {}at most {} are allowed", reader_.claimed_bytes(),
+                        state_ == State::kConnecting ? "before Connect is accepted " : "", frame_bytes_max),
             frame_bytes_max, reader_.claimed_bytes());
       case FrameStatus::kFrame:
         context_->counters.frames_in.Add();
@@ -211,9 +211,10 @@ void Session::HandleFrame(const ReceivedFrame& received, absl::Time now) {
     case v1::ClientFrame::kUnsubscribe:
       return OnUnsubscribe(frame.unsubscribe(), now);
     case v1::ClientFrame::kAckRequest:
-      return publisher_.RequestAck(frame.ack_request().id());
+      return answers_.Ack(context_->turn, frame.ack_request().id(), publisher_.published(),
+                          publisher_.TakeTally());
     case v1::ClientFrame::kPing:
-      return publisher_.RequestPong(frame.ping().id());
+      return answers_.Pong(context_->turn, frame.ping().id());
     case v1::ClientFrame::kPong:
       return;
     case v1::ClientFrame::kMessage:
@@ -240,8 +241,10 @@ void Session::OnPublish(const ReceivedFrame& frame) {
                        fmt::format("nobody subscribes to \"{}\"", Printable(view.topic, kTopicBytesMax)), 0,
                        number);
     case PublishOutcome::kBadFrame:
-      return Refuse(v1::ERROR_CODE_BAD_FRAME, v1::REASON_PROTOCOL_ERROR,
-                    fmt::format("publish {} is not in canonical form", number));
+      return EndBecause({.reason = v1::REASON_PROTOCOL_ERROR,
+                         .error = v1::ERROR_CODE_BAD_FRAME,
+                         .text = fmt::format("publish {} is not in canonical form", number),
+                         .publish = number});
     case PublishOutcome::kBadTopic:
       SendError(v1::ERROR_CODE_BAD_TOPIC, Text(ValidateTopic(view.topic)), 0, number);
       break;
@@ -371,8 +374,8 @@ void Session::OnSubscribe(const v1::Subscribe& subscribe, absl::Time now) {
                               Printable(subscribe.filter(), kTopicBytesMax), inbox_));
   }
   const std::string& queue_group = subscribe.queue_group();
-  if (const absl::Status valid = ValidateName("queue_group", queue_group, kQueueGroupBytesMax); !valid.ok()) {
-    return refuse(v1::ERROR_CODE_BAD_QUEUE_GROUP, Text(valid));
+  if (const absl::Status valid = ValidateTopic(queue_group); !queue_group.empty() && !valid.ok()) {
+    return refuse(v1::ERROR_CODE_BAD_QUEUE_GROUP, fmt::format("queue_group: {}", Text(valid)));
   }
   if (subscribe.overflow() != v1::OVERFLOW_POLICY_DEFAULT &&
       subscribe.overflow() != v1::OVERFLOW_POLICY_DISCONNECT) {
@@ -389,15 +392,7 @@ void Session::OnSubscribe(const v1::Subscribe& subscribe, absl::Time now) {
   context_->fan_out.Settle(group, now);
   context_->index.Attach(subscription, group);
   context_->counters.subscriptions.Add(1);
-
-  v1::ServerFrame frame;
-  v1::Subscribed* subscribed = frame.mutable_subscribed();
-  subscribed->set_subscription(id);
-  subscribed->set_overflow(subscription->policy);
-  subscribed->mutable_limits()->set_pending_bytes_max(limits->pending_bytes_max);
-  subscribed->mutable_limits()->set_pending_messages_max(limits->pending_messages_max);
-  subscribed->mutable_limits()->set_pending_age_max_ms(Milliseconds(limits->pending_age_max));
-  subscriber_.QueueControl(frame);
+  answers_.Subscribed(context_->turn, id);
 }
 
 void Session::OnUnsubscribe(const v1::Unsubscribe& unsubscribe, absl::Time now) {
@@ -516,6 +511,22 @@ void Session::CountLagging() {
   }
 }
 
+void Session::TellPaused(v1::Paused::Cause cause) {
+  if (paused_ != Paused::kYes || end_.has_value()) return;
+  paused_ = Paused::kTold;
+  v1::ServerFrame frame;
+  frame.mutable_paused()->set_cause(cause);
+  subscriber_.QueueControl(frame);
+}
+
+void Session::ResumeReads(absl::Time now) {
+  heard_at_ = now;
+  if (std::exchange(paused_, Paused::kNo) != Paused::kTold || end_.has_value()) return;
+  v1::ServerFrame frame;
+  frame.mutable_resumed();
+  subscriber_.QueueControl(frame);
+}
+
 // ---- Time ----
 
 absl::Time Session::NextDeadline() const {
@@ -555,6 +566,7 @@ void Session::CheckDeadlines(absl::Time now) {
          .value = Milliseconds(now - began_at_)});
   }
   if (state_ != State::kOpen) return;
+  if (paused_ != Paused::kNo) heard_at_ = now;
   if (reader_.unfinished() && now >= heard_at_ + limits.frame_timeout) {
     return EndBecause({.reason = v1::REASON_FRAME_TIMEOUT,
                        .text = fmt::format("a frame was begun and not continued for {}",
@@ -638,7 +650,7 @@ Session::Life Session::Advance(absl::Time now) {
         }
         break;
       case State::kDraining:
-        if (subscriber_.writer().empty() || now >= close_by_) SayGoodbye(now);
+        if ((subscriber_.writer().empty() && answers_.empty()) || now >= close_by_) SayGoodbye(now);
         break;
       case State::kGoodbye:
         if (connection_ == Connection::kBroken) {
@@ -689,6 +701,7 @@ void Session::SayGoodbye(absl::Time now) {
   if (IsSlowConsumer(end_->reason)) ++cuts_in_a_row_;
   v1::Goodbye goodbye = MakeGoodbye();
   LogEnd(now);
+  context_->counters.sessions_ended[static_cast<size_t>(end_->reason)].Add();
   if (!session_id_.empty() && end_->reason != v1::REASON_CLIENT_CLOSED) {
     context_->records.Keep(session_id_, goodbye, IsSlowConsumer(end_->reason) ? cuts_in_a_row_ : 0, now);
   }
@@ -710,12 +723,13 @@ void Session::SayGoodbye(absl::Time now) {
   context_->counters.messages_dropped.Add(dropped.messages - std::min(dropped.messages, dealt_again));
   reader_ = FrameReader();
   publisher_ = Publisher();
+  answers_ = Answers();
 
   if (connection_ == Connection::kBroken ||
       subscriber_.writer().frame_in_flight_bytes() > kGoodbyeBehindBytesMax) {
     return Finish(now);
   }
-  if (end_->error != v1::ERROR_CODE_UNSPECIFIED) SendError(end_->error, end_->text, 0, 0);
+  if (end_->error != v1::ERROR_CODE_UNSPECIFIED) SendError(end_->error, end_->text, 0, end_->publish);
   v1::ServerFrame frame;
   *frame.mutable_goodbye() = std::move(goodbye);
   subscriber_.QueueControl(frame);
@@ -798,7 +812,6 @@ void Session::Finish(absl::Time now) {
   context_->counters.pending_bytes.Add(-static_cast<int64_t>(left_bytes));
   context_->counters.pending_messages.Add(-static_cast<int64_t>(left_messages));
   context_->counters.messages_dropped.Add(left_messages);
-  context_->counters.sessions_ended[static_cast<size_t>(end_->reason)].Add();
   CountLagging();
   transport_.socket().Close();
   state_ = State::kEnded;

@@ -6,7 +6,7 @@
 //   session.Read(now)            readable: reads once, handles the frames in it
 //   session.BecameWritable()     EPOLLOUT
 //   session.Flush(now)           the one path that writes
-//   session.Answer()             behind the turn's fan-out: acks and pongs
+//   session.Answer()             behind the turn's fan-out: acks, pongs, Subscribed
 //   session.CheckDeadlines(now)  when NextDeadline() is due
 //   session.Advance(now)         last: the steps of closing
 //
@@ -26,6 +26,7 @@
 #include <string_view>
 
 #include "absl/time/time.h"
+#include "broker/core/answers.h"
 #include "broker/core/fan_out.h"
 #include "broker/core/filter_index.h"
 #include "broker/core/frame_reader.h"
@@ -55,6 +56,9 @@ struct SessionContext {
   ShardCounters& counters;
   SessionRecords& records;
   Logger& log;
+  // The shard's turn that is going on, from 1, and the last one that every shard has done.
+  uint64_t turn = 0;
+  uint64_t turn_done = 0;
 };
 
 // Plain TCP as core sees it.
@@ -101,8 +105,16 @@ class Session {
   Flushed Flush(absl::Time now);
   bool wants_flush() const { return state_ != State::kEnded && subscriber_.wants_flush(); }
 
-  bool has_answers() const { return publisher_.has_requests(); }
-  void Answer() { publisher_.Answer(&subscriber_); }
+  // Tells what can be told of it now; the rest waits for other shards.
+  bool has_answers() const { return !answers_.empty(); }
+  void Answer() { answers_.Tell(context_->turn_done, &subscriber_); }
+
+  // Its reads are paused, through no fault of its own: silence is not held against it. Told when it lasts.
+  void PauseReads() { paused_ = Paused::kYes; }
+  void TellPaused(v1::Paused::Cause cause);
+  void ResumeReads(absl::Time now);
+  // Whether it sends what the pause is about.
+  bool publishes() const { return publisher_.published() > 0; }
 
   // Brings what began or ceased to lag into the counters and the log.
   void CountLagging();
@@ -148,6 +160,8 @@ class Session {
     uint64_t limit = 0;
     uint64_t value = 0;
     uint32_t subscription = 0;
+    // The number of the publish that the Error is about; 0: none.
+    uint64_t publish = 0;
   };
 
   void EndBecause(End end);
@@ -189,12 +203,13 @@ class Session {
   State state_ = State::kConnecting;
   FrameReader reader_;
   Publisher publisher_;
+  Answers answers_;
   Subscriber subscriber_;
 
   enum class Reading : uint8_t { kOpen, kEnded } reading_ = Reading::kOpen;
   enum class PeerClosedSeen : uint8_t { kNo, kYes } peer_closed_ = PeerClosedSeen::kNo;
   enum class Connection : uint8_t { kUp, kBroken } connection_ = Connection::kUp;
-  enum class Record : uint8_t { kNone, kKept } record_ = Record::kNone;
+  enum class Paused : uint8_t { kNo, kYes, kTold } paused_ = Paused::kNo;
   uint32_t cuts_in_a_row_ = 0;
 
   absl::Time heard_at_;

@@ -15,9 +15,9 @@
 namespace sluice {
 
 // Before Connect is accepted a frame is at most so large, so that strangers cost little.
-inline constexpr uint64_t kFrameBytesMaxBeforeConnect = kFramePrefixBytesMax + kControlBodyBytesMax;
+inline constexpr uint64_t kFrameBytesMaxBeforeConnect =
+    FramePrefixBytes(kControlBodyBytesMax) + kControlBodyBytesMax;
 inline constexpr size_t kClientNameBytesMax = 128;
-inline constexpr size_t kQueueGroupBytesMax = 128;
 // The rest of a frame half on the wire that is still sent to a session which is cut.
 inline constexpr uint64_t kGoodbyeBehindBytesMax = 1 << 20;
 

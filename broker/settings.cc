@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -11,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "broker/net/address.h"
 #include "protocol/names.h"
+#include "protocol/topic.h"
 
 namespace sluice {
 namespace {
@@ -22,6 +25,9 @@ constexpr uint64_t kGiB = uint64_t{1} << 30;
 constexpr uint64_t kSecond = 1000;
 constexpr uint64_t kMinute = 60 * kSecond;
 constexpr uint64_t kHour = 60 * kMinute;
+
+// A path cannot be longer (PATH_MAX), a host's name is shorter.
+constexpr size_t kTextBytesMax = 4095;
 
 using K = SettingKind;
 using C = Config;
@@ -109,10 +115,15 @@ constexpr std::array<std::pair<std::string_view, uint64_t>, 7> kUnits = {{{"GiB"
                                                                           {"kB", 1'000},
                                                                           {"B", 1}}};
 
+// More than any setting allows, for numbers that do not fit.
+constexpr uint64_t kTooMany = UINT64_MAX;
+
 std::optional<uint64_t> ReadNumber(std::string_view text) {
   uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  if (end != text.data() + text.size()) return std::nullopt;
+  if (error == std::errc::result_out_of_range) return kTooMany;
+  if (error != std::errc()) return std::nullopt;
   return number;
 }
 
@@ -122,8 +133,8 @@ std::optional<uint64_t> ReadBytes(std::string_view text) {
     text.remove_suffix(unit.size());
     while (text.ends_with(' ')) text.remove_suffix(1);
     const std::optional<uint64_t> number = ReadNumber(text);
-    if (!number.has_value() || *number > UINT64_MAX / bytes) return std::nullopt;
-    return *number * bytes;
+    if (number.has_value() && *number > kTooMany / bytes) return kTooMany;
+    return number.has_value() ? std::optional(*number * bytes) : std::nullopt;
   }
   return ReadNumber(text);
 }
@@ -188,8 +199,13 @@ absl::Status InRange(const Setting& setting, std::string_view text, bool is_zero
 }
 
 absl::Status AssignNumber(const Setting& setting, std::string_view text, uint64_t* member) {
-  const std::optional<uint64_t> number = setting.kind == K::kBytes ? ReadBytes(text) : ReadNumber(text);
+  const auto read = [&](std::string_view digits) {
+    return setting.kind == K::kBytes ? ReadBytes(digits) : ReadNumber(digits);
+  };
+  const std::optional<uint64_t> number = read(text);
   if (!number.has_value()) {
+    if (text.starts_with('-') && read(text.substr(1)).has_value())
+      return Refuse(setting, text, "is too small");
     return Refuse(setting, text,
                   setting.kind == K::kBytes ? "is not a size like 8MiB" : "is not a whole number");
   }
@@ -208,13 +224,24 @@ absl::Status AssignDuration(const Setting& setting, std::string_view text, absl:
   return status;
 }
 
+absl::Status CheckAddress(const Setting& setting, std::string_view text) {
+  const bool may_be_off = setting.kind == K::kAddressOrOff;
+  if (may_be_off && text == Config::kOff) return absl::OkStatus();
+  const absl::StatusOr<net::HostPort> address = net::HostPort::Parse(text);
+  if (address.ok()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      fmt::format("{}{}", std::string(address.status().message()), may_be_off ? "; or off" : ""));
+}
+
 absl::Status AssignText(const Setting& setting, std::string_view text, std::string* member) {
-  const bool off = setting.kind == K::kAddressOrOff && text == Config::kOff;
-  if (setting.kind != K::kPath && !off) {
-    absl::StatusOr<net::HostPort> address = net::HostPort::Parse(text);
-    if (!address.ok()) return address.status();
-  }
+  if (text.size() > kTextBytesMax) return Refuse(setting, text, "is too long");
   if (text.find('\0') != std::string_view::npos) return Refuse(setting, text, "holds a zero byte");
+  // The file, in which --print-config shows it, can say nothing else.
+  if (!IsValidUtf8(text)) return Refuse(setting, text, "is not valid UTF-8");
+  if (setting.kind != K::kPath) {
+    absl::Status status = CheckAddress(setting, text);
+    if (!status.ok()) return status;
+  }
   *member = std::string(text);
   return absl::OkStatus();
 }
@@ -233,6 +260,27 @@ absl::Status AssignName(const Setting& setting,
 
 std::string Setting::Path() const {
   return section.empty() ? std::string(key) : fmt::format("{}.{}", section, key);
+}
+
+std::string_view Setting::ValueName() const {
+  switch (kind) {
+    case K::kAddress:
+    case K::kAddressOrOff:
+      return "HOST:PORT";
+    case K::kPath:
+      return "FILE";
+    case K::kCount:
+      return "N";
+    case K::kBytes:
+      return "SIZE";
+    case K::kDuration:
+      return "DURATION";
+    case K::kLogLevel:
+      return "LEVEL";
+    case K::kLogFormat:
+      return "FORMAT";
+  }
+  return "VALUE";
 }
 
 std::string Setting::Allowed() const {
@@ -258,6 +306,12 @@ std::string Setting::Allowed() const {
 }
 
 std::span<const Setting> Settings() { return kSettings; }
+
+const Setting* FindSetting(std::string_view path) {
+  const auto found = std::find_if(std::begin(kSettings), std::end(kSettings),
+                                  [&](const auto& s) { return s.Path() == path; });
+  return found == std::end(kSettings) ? nullptr : found;
+}
 
 absl::Status Assign(const Setting& setting, std::string_view text, Config* config) {
   return std::visit(

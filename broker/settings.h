@@ -37,12 +37,17 @@ struct Setting {
 
   // "limits.pending_bytes_max"
   std::string Path() const;
-  // "from 64KiB to 16GiB, or 0 (no limit)"
+  // What stands for the value in --help: "SIZE"
+  std::string_view ValueName() const;
+  // "64KiB to 16GiB, or 0 (no limit)"
   std::string Allowed() const;
 };
 
 // In the order of --help and of the file; the settings of a section stand together.
 std::span<const Setting> Settings();
+
+// By "limits.pending_bytes_max"; nullptr when there is none.
+const Setting* FindSetting(std::string_view path);
 
 // Reads `text` into its member. kInvalidArgument: what is wrong with it and what is allowed.
 absl::Status Assign(const Setting& setting, std::string_view text, Config* config);

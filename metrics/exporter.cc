@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "metrics/families.h"
+#include "metrics/process.h"
 
 namespace sluice {
 namespace {
@@ -147,6 +148,7 @@ class Exporter::Server {
   Response Answer(std::string_view method, std::string_view path);
   std::string MetricsPage();
   SubscriptionDistributions AskOnce();
+  ProcessStats ReadProcess();
 
   // Constant after Start
   const BuildInfo build_;
@@ -161,6 +163,9 @@ class Exporter::Server {
   std::mutex ask_mutex_;
   SubscriptionDistributions asked_;  // guarded by ask_mutex_, like the next one
   SteadyTime asked_at_;
+
+  std::mutex process_mutex_;
+  ProcessReader process_;  // guarded by process_mutex_
 };
 
 absl::Status Exporter::Server::Start(const std::string& listen) {
@@ -244,7 +249,7 @@ std::string Exporter::Server::MetricsPage() {
                     std::make_move_iterator(more.end()));
   };
   append(BrokerFamilies(build_, AskOnce(), source_->RetainedBytes()));
-  append(ProcessFamilies(ReadProcessStats()));
+  append(ProcessFamilies(ReadProcess()));
   std::ostringstream page;
   prometheus::TextSerializer().Serialize(page, families);
   return std::move(page).str();
@@ -260,6 +265,11 @@ SubscriptionDistributions Exporter::Server::AskOnce() {
     asked_ = source_->AskDistributions(kAskTimeout);
   }
   return asked_;
+}
+
+ProcessStats Exporter::Server::ReadProcess() {
+  const std::scoped_lock lock(process_mutex_);
+  return process_.Read();
 }
 
 absl::StatusOr<std::unique_ptr<Exporter>> Exporter::Start(const std::string& listen, BuildInfo build,

@@ -1,10 +1,20 @@
 // What the kernel says about this process.
 //
-// Internal to metrics. Thread safety: any thread.
+//   ProcessReader reader;                       // early, while there are descriptors
+//   const ProcessStats stats = reader.Read();   // at each scrape
+//
+// Reading opens nothing: that the process has run out of descriptors is what one most wants to see then.
+//
+// Internal to metrics. Thread safety: one thread at a time.
 #ifndef SLUICE_METRICS_PROCESS_H_
 #define SLUICE_METRICS_PROCESS_H_
 
+#include <dirent.h>
+
 #include <cstdint>
+#include <memory>
+
+#include "broker/net/file_descriptor.h"
 
 namespace sluice {
 
@@ -18,8 +28,25 @@ struct ProcessStats {
   uint64_t threads = 0;
 };
 
-// What cannot be read (no /proc) stays 0.
-ProcessStats ReadProcessStats();
+class ProcessReader {
+ public:
+  ProcessReader();
+
+  // What cannot be read (no /proc) stays 0.
+  ProcessStats Read();
+
+ private:
+  struct CloseDirectory {
+    void operator()(DIR* directory) const { closedir(directory); }
+  };
+
+  uint64_t CountOpenFds();
+
+  // Constant after construction
+  double boot_time_seconds_ = 0;
+  net::FileDescriptor stat_;
+  std::unique_ptr<DIR, CloseDirectory> fds_;
+};
 
 }  // namespace sluice
 

@@ -29,15 +29,6 @@ FramePrefix ReadFramePrefix(std::string_view bytes) {
   return prefix;
 }
 
-uint32_t FramePrefixBytes(uint32_t body_bytes) {
-  uint32_t bytes = 1;
-  while (body_bytes >= 0x80) {
-    body_bytes >>= 7;
-    ++bytes;
-  }
-  return bytes;
-}
-
 void AppendFrame(const google::protobuf::MessageLite& frame, std::string* out) {
   uint32_t body_bytes = static_cast<uint32_t>(frame.ByteSizeLong());
   const size_t at = out->size();

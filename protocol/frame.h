@@ -45,7 +45,11 @@ struct FramePrefix {
 FramePrefix ReadFramePrefix(std::string_view bytes);
 
 // Bytes that the prefix of a body of `body_bytes` takes (1 to 4).
-uint32_t FramePrefixBytes(uint32_t body_bytes);
+constexpr uint32_t FramePrefixBytes(uint32_t body_bytes) {
+  uint32_t bytes = 1;
+  for (; body_bytes >= 0x80; body_bytes >>= 7) ++bytes;
+  return bytes;
+}
 
 // Appends `frame`, length first, to `out`. The frame must be smaller than kFrameBodyBytesMax (our own bug
 // otherwise: callers check sizes before they build frames).

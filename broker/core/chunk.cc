@@ -25,7 +25,7 @@ ChunkRef ChunkPool::Take() {
   ChunkRef fresh = Chunk::Create(chunk_bytes_, account_);
   if (recent_.size() < kept_max_) {
     recent_.push_back(fresh);
-  } else {
+  } else if (kept_max_ > 0) {
     recent_[next_] = fresh;
     next_ = (next_ + 1) % kept_max_;
   }

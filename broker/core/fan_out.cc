@@ -42,9 +42,8 @@ void Append(const ChunkRef& chunk, uint32_t offset, uint32_t bytes, uint32_t mes
 void FanOut::Take(std::span<FilterGroup* const> groups, const ChunkRef& chunk, uint32_t offset,
                   uint32_t bytes, PublishTally* tally) {
   for (FilterGroup* group : groups) {
-    if (group->runs.empty()) {
-      groups_.push_back(group);
-    } else {
+    if (!group->has_messages()) groups_.push_back(group);
+    if (!group->runs.empty()) {
       Run& last = group->runs.back();
       if (last.chunk == chunk && last.offset + last.bytes == offset && last.tally == tally) {
         last.bytes += bytes;
@@ -56,8 +55,28 @@ void FanOut::Take(std::span<FilterGroup* const> groups, const ChunkRef& chunk, u
   }
 }
 
+void FanOut::TakeArrived(FilterGroup* group, uint32_t from_shard, const DeliverLetter& letter) {
+  if (!group->has_messages()) groups_.push_back(group);
+  size_t slice_at = 0;
+  Slice rest = letter.slices.front();
+  for (const DeliverLetter::Part& part : letter.parts) {
+    arrived_.push_back({from_shard, part.tally, {}});
+    PublishTally* tally = part.tally == nullptr ? nullptr : &arrived_.back().here;
+    for (uint32_t left = part.messages; left > 0;) {
+      if (rest.messages == 0) rest = letter.slices[++slice_at];
+      FrameBoundary taken = {rest.bytes, rest.messages};
+      if (rest.messages > left) taken = BoundaryAfter(rest.view(), left);
+      group->arrived.push_back({rest.chunk, rest.offset, taken.bytes, taken.frames, tally});
+      rest.offset += taken.bytes;
+      rest.bytes -= taken.bytes;
+      rest.messages -= taken.frames;
+      left -= taken.frames;
+    }
+  }
+}
+
 void FanOut::Settle(FilterGroup* group, absl::Time now) {
-  if (group->runs.empty()) return;
+  if (!group->has_messages()) return;
   Prepare(group);
   for (size_t member = 0; member < group->members.size(); ++member) {
     OfferToMember(group, member, now);
@@ -71,13 +90,13 @@ void FanOut::Settle(FilterGroup* group, absl::Time now) {
 }
 
 uint64_t FanOut::DealAgain(FilterGroup* group, Subscription* from) {
-  if (group->members.empty()) return 0;
+  if (!group->wanted()) return 0;
   const Ring<Slice>& waiting = from->queue.slices();
   uint64_t messages = 0;
   for (size_t i = 0; i < waiting.size(); ++i) {
     const Slice& slice = waiting[i];
     if (slice.kind != SliceKind::kMessages) continue;
-    if (group->runs.empty()) groups_.push_back(group);
+    if (!group->has_messages()) groups_.push_back(group);
     group->runs.push_back({slice.chunk, slice.offset, slice.bytes, slice.messages, nullptr});
     messages += slice.messages;
   }
@@ -124,14 +143,35 @@ void FanOut::Prepare(FilterGroup* group) {
   messages_ = 0;
   members_served_ = 0;
   for (const Run& run : group->runs) messages_ += run.messages;
+  for (const Run& run : group->arrived) messages_ += run.messages;
   const size_t members = group->members.size();
   first_member_ = members == 0 ? 0 : group->next_member % static_cast<uint32_t>(members);
-  if (group->kind() == GroupKind::kDealt) {
-    Deal(group);
-  } else {
-    Assemble(group->runs, &slices_);
-    group->next_member = first_member_ + 1;
+  if (group->kind() == GroupKind::kDealt) return Deal(group);
+  group->next_member = first_member_ + 1;
+  Assemble(group->runs, &slices_);
+  if (!group->remotes.empty() && !slices_.empty()) Forward(*group);
+  if (group->arrived.empty()) return;
+  // Assembled where they were published.
+  for (const Run& run : group->arrived) Append(run.chunk, run.offset, run.bytes, run.messages, &slices_);
+}
+
+void FanOut::Forward(const FilterGroup& group) {
+  for (const RemoteGroup& remote : group.remotes) Write(remote, group.runs, slices_);
+}
+
+void FanOut::Write(const RemoteGroup& remote, const std::vector<Run>& runs, std::vector<Slice> slices) {
+  DeliverLetter letter;
+  letter.group = remote.id;
+  letter.slices = std::move(slices);
+  const PublishTally* last = nullptr;
+  for (const Run& run : runs) {
+    if (letter.parts.empty() || run.tally != last) {
+      letter.parts.push_back({run.tally == nullptr ? nullptr : run.tally->shared_from_this(), 0});
+      last = run.tally;
+    }
+    letter.parts.back().messages += run.messages;
   }
+  letters_.push_back({remote.shard, std::move(letter)});
 }
 
 void FanOut::Assemble(const std::vector<Run>& runs, std::vector<Slice>* slices) {
@@ -172,48 +212,71 @@ std::span<const Slice> FanOut::KeptSlices(const FilterGroup& group) {
 
 void FanOut::Deal(FilterGroup* group) {
   const size_t members = group->members.size();
-  if (dealt_.size() < members) dealt_.resize(members);
-  for (size_t i = 0; i < members; ++i) {
+  size_t remote_members = 0;
+  for (const RemoteGroup& remote : group->remotes) remote_members += remote.members;
+  const size_t places = members + remote_members;
+  if (dealt_.size() < places) dealt_.resize(places);
+  for (size_t i = 0; i < places; ++i) {
     dealt_[i].runs.clear();
     dealt_[i].messages = dealt_[i].bytes = 0;
   }
-  if (members == 0) return;
-  size_t next = first_member_;
-  for (const Run& run : group->runs) {
-    for (uint32_t at = 0; at < run.bytes;) {
-      const uint32_t frame = BoundaryAfter({run.chunk->data() + run.offset + at, run.bytes - at}, 1).bytes;
-      const size_t member = PickMember(*group, next);
-      next = (member + 1) % members;
-      std::vector<Run>& runs = dealt_[member].runs;
-      ++dealt_[member].messages;
-      dealt_[member].bytes += frame;
-      const uint32_t offset = run.offset + at;
-      if (!runs.empty() && runs.back().chunk == run.chunk &&
-          runs.back().offset + runs.back().bytes == offset && runs.back().tally == run.tally) {
-        runs.back().bytes += frame;
-        ++runs.back().messages;
-      } else {
-        runs.push_back({run.chunk, offset, frame, 1, run.tally});
-      }
-      at += frame;
+  size_t next = group->next_member;
+  // What another shard dealt to this one stays here.
+  DealRuns(group, group->arrived, members, &next);
+  DealRuns(group, group->runs, places, &next);
+  group->next_member = static_cast<uint32_t>(next);
+
+  size_t place = members;
+  for (const RemoteGroup& remote : group->remotes) {
+    for (uint32_t i = 0; i < remote.members; ++i, ++place) {
+      if (dealt_[place].runs.empty()) continue;
+      std::vector<Slice> slices;
+      Assemble(dealt_[place].runs, &slices);
+      Write(remote, dealt_[place].runs, std::move(slices));
     }
   }
-  group->next_member = static_cast<uint32_t>(next);
 }
 
-size_t FanOut::PickMember(const FilterGroup& group, size_t next) const {
-  const size_t members = group.members.size();
+void FanOut::DealRuns(FilterGroup* group, const std::vector<Run>& runs, size_t places, size_t* next) {
+  if (places == 0) return;
+  for (const Run& run : runs) {
+    for (uint32_t at = 0; at < run.bytes;) {
+      const uint32_t offset = run.offset + at;
+      const uint32_t frame = BoundaryAfter({run.chunk->data() + offset, run.bytes - at}, 1).bytes;
+      at += frame;
+      const size_t place = PickPlace(*group, places, *next % places);
+      *next = place + 1;
+      Dealt& dealt = dealt_[place];
+      ++dealt.messages;
+      dealt.bytes += frame;
+      if (!dealt.runs.empty()) {
+        Run& last = dealt.runs.back();
+        if (last.chunk == run.chunk && last.offset + last.bytes == offset && last.tally == run.tally) {
+          last.bytes += frame;
+          ++last.messages;
+          continue;
+        }
+      }
+      dealt.runs.push_back({run.chunk, offset, frame, 1, run.tally});
+    }
+  }
+}
+
+// The next one whose socket is not full, or, when all are, the one with the fewest bytes waiting. What is the
+// case on another shard is decided there.
+size_t FanOut::PickPlace(const FilterGroup& group, size_t places, size_t next) const {
   size_t least = next;
   uint64_t least_bytes = UINT64_MAX;
-  for (size_t i = 0; i < members; ++i) {
-    const size_t member = (next + i) % members;
-    const Subscription& subscription = *group.members[member];
-    const Dealt& dealt = dealt_[member];
+  for (size_t i = 0; i < places; ++i) {
+    const size_t place = (next + i) % places;
+    if (place >= group.members.size()) return place;
+    const Subscription& subscription = *group.members[place];
+    const Dealt& dealt = dealt_[place];
     if (subscription.offered + dealt.messages >= subscription.offered_max) continue;
-    if (!subscription.subscriber->blocked()) return member;
+    if (!subscription.subscriber->blocked()) return place;
     const uint64_t bytes = subscription.queue.pending_bytes() + dealt.bytes;
     if (bytes < least_bytes) {
-      least = member;
+      least = place;
       least_bytes = bytes;
     }
   }
@@ -223,23 +286,26 @@ size_t FanOut::PickMember(const FilterGroup& group, size_t next) const {
 void FanOut::OfferToMember(FilterGroup* group, size_t member, absl::Time now) {
   Subscription* subscription = group->members[member];
   Subscriber* subscriber = subscription->subscriber;
-  const std::vector<Run>* runs = &group->runs;
-  if (group->kind() == GroupKind::kDealt) {
-    runs = &dealt_[member].runs;
+  const bool dealt = group->kind() == GroupKind::kDealt;
+  if (dealt) {
     slices_.clear();
     kept_slices_.clear();
-    if (runs->empty()) return;
-    Assemble(*runs, &slices_);
+    if (dealt_[member].runs.empty()) return;
+    Assemble(dealt_[member].runs, &slices_);
   }
-  const Subscriber::Offered offered = subscriber->Offer(
+  if (slices_.empty()) return;
+  Subscriber::Offered offered = subscriber->Offer(
       subscription, subscriber->blocked() ? KeptSlices(*group) : std::span<const Slice>(slices_), now);
   report_.queued_messages += offered.queued;
   report_.queued_bytes += offered.queued_bytes;
   report_.dropped_messages += offered.matched - offered.queued;
-  if (group->kind() == GroupKind::kShared && offered.queued == messages_) {
+  if (dealt) {
+    Book(dealt_[member].runs, &offered);
+  } else if (offered.queued == messages_) {
     ++members_served_;
   } else {
-    Book(*runs, offered);
+    Book(group->runs, &offered);
+    Book(group->arrived, &offered);
   }
   if (subscription->offered == subscription->offered_max && subscription->ended == v1::REASON_UNSPECIFIED) {
     subscriber->End(subscription, v1::REASON_COUNT_REACHED, pool_->account(), now);
@@ -248,13 +314,13 @@ void FanOut::OfferToMember(FilterGroup* group, size_t member, absl::Time now) {
 }
 
 // The first messages that matched are those that were queued.
-void FanOut::Book(const std::vector<Run>& runs, Subscriber::Offered offered) {
+void FanOut::Book(const std::vector<Run>& runs, Subscriber::Offered* offered) {
   for (const Run& run : runs) {
-    if (offered.matched == 0) return;
-    const uint64_t matched = std::min<uint64_t>(run.messages, offered.matched);
-    const uint64_t queued = std::min(matched, offered.queued);
-    offered.matched -= matched;
-    offered.queued -= queued;
+    if (offered->matched == 0) return;
+    const uint64_t matched = std::min<uint64_t>(run.messages, offered->matched);
+    const uint64_t queued = std::min(matched, offered->queued);
+    offered->matched -= matched;
+    offered->queued -= queued;
     if (run.tally == nullptr) continue;
     run.tally->matched += matched;
     run.tally->dropped += matched - queued;
@@ -262,15 +328,31 @@ void FanOut::Book(const std::vector<Run>& runs, Subscriber::Offered offered) {
 }
 
 void FanOut::Finish(FilterGroup* group) {
-  if (members_served_ > 0) {
-    for (const Run& run : group->runs) {
-      if (run.tally != nullptr) run.tally->matched += run.messages * members_served_;
+  for (std::vector<Run>* runs : {&group->runs, &group->arrived}) {
+    if (members_served_ > 0) {
+      for (const Run& run : *runs) {
+        if (run.tally != nullptr) run.tally->matched += run.messages * members_served_;
+      }
     }
+    runs->clear();
+    if (runs->capacity() > kRunsKept) runs->shrink_to_fit();
   }
-  group->runs.clear();
-  if (group->runs.capacity() > kRunsKept) group->runs.shrink_to_fit();
   slices_.clear();
   kept_slices_.clear();
+}
+
+std::vector<FanOut::Outgoing> FanOut::TakeLetters() {
+  for (Arrived& arrived : arrived_) {
+    if (arrived.origin == nullptr) continue;
+    Outgoing& outgoing = letters_.emplace_back();
+    outgoing.shard = arrived.shard;
+    TallyLetter& letter = outgoing.letter.emplace<TallyLetter>();
+    letter.tally = std::move(arrived.origin);
+    letter.matched = arrived.here.matched;
+    letter.dropped = arrived.here.dropped;
+  }
+  arrived_.clear();
+  return std::exchange(letters_, {});
 }
 
 std::vector<Subscription*> FanOut::TakeEnded() { return std::exchange(ended_, {}); }

@@ -14,11 +14,15 @@
 // The messages of a queue group are dealt instead: each to the next member, one whose socket is full being
 // passed over while another's is not.
 //
+// Members on other shards get theirs by letter: what was assembled here is offered to them there.
+//
 // Thread safety: owned by one shard.
 #ifndef SLUICE_BROKER_CORE_FAN_OUT_H_
 #define SLUICE_BROKER_CORE_FAN_OUT_H_
 
 #include <cstdint>
+#include <deque>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -26,6 +30,7 @@
 #include "absl/time/time.h"
 #include "broker/core/chunk.h"
 #include "broker/core/filter_group.h"
+#include "broker/core/letter.h"
 #include "broker/core/slice.h"
 #include "broker/core/subscriber.h"
 
@@ -44,6 +49,9 @@ class FanOut {
   void Take(std::span<FilterGroup* const> groups, const ChunkRef& chunk, uint32_t offset, uint32_t bytes,
             PublishTally* tally);
 
+  // Notes what another shard sent for the group. Its parts are answered in the letters to that shard.
+  void TakeArrived(FilterGroup* group, uint32_t from_shard, const DeliverLetter& letter);
+
   // Offers at once what the group has taken: to be called before its membership changes, so that a
   // subscription gets exactly what was published while it was in force.
   void Settle(FilterGroup* group, absl::Time now);
@@ -56,6 +64,14 @@ class FanOut {
   // are hot; then again for the next. Null: everything was offered, and the turn's subscribers were all
   // returned.
   Subscriber* Next(absl::Time now);
+
+  // What was written to other shards since the last call: messages for them while Next() ran, and what became
+  // of theirs.
+  struct Outgoing {
+    uint32_t shard = 0;
+    Letter letter;
+  };
+  std::vector<Outgoing> TakeLetters();
 
   bool idle() const { return groups_.empty() && listed_.empty(); }
 
@@ -84,10 +100,13 @@ class FanOut {
 
   void Assemble(const std::vector<Run>& runs, std::vector<Slice>* slices);
   std::span<const Slice> KeptSlices(const FilterGroup& group);
+  void Forward(const FilterGroup& group);
+  void Write(const RemoteGroup& remote, const std::vector<Run>& runs, std::vector<Slice> slices);
   void Deal(FilterGroup* group);
-  size_t PickMember(const FilterGroup& group, size_t next) const;
+  void DealRuns(FilterGroup* group, const std::vector<Run>& runs, size_t places, size_t* next);
+  size_t PickPlace(const FilterGroup& group, size_t places, size_t next) const;
   void OfferToMember(FilterGroup* group, size_t member, absl::Time now);
-  void Book(const std::vector<Run>& runs, Subscriber::Offered offered);
+  void Book(const std::vector<Run>& runs, Subscriber::Offered* offered);
   void Prepare(FilterGroup* group);
   void Finish(FilterGroup* group);
 
@@ -99,6 +118,15 @@ class FanOut {
   std::vector<Subscriber*> listed_;
   std::vector<Subscription*> ended_;
   Report report_;
+
+  std::vector<Outgoing> letters_;
+  // Tallies of messages that arrived: runs of this turn point to them.
+  struct Arrived {
+    uint32_t shard;
+    std::shared_ptr<PublishTally> origin;
+    PublishTally here;
+  };
+  std::deque<Arrived> arrived_;
 
   enum class Phase { kTaking, kOffering } phase_ = Phase::kTaking;
   size_t group_at_ = 0;
@@ -113,7 +141,7 @@ class FanOut {
   // runs.
   uint64_t members_served_ = 0;
   std::vector<Slice> scattered_;
-  // Of a queue group: what each member was dealt.
+  // Of a queue group: what each member was dealt, and behind the members each member of another shard.
   struct Dealt {
     std::vector<Run> runs;
     uint64_t messages = 0;

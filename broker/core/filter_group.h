@@ -5,6 +5,7 @@
 #define SLUICE_BROKER_CORE_FILTER_GROUP_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -13,8 +14,11 @@
 
 namespace sluice {
 
-// What became of one publisher's messages between two acknowledgements.
-struct PublishTally {
+// What became of one publisher's messages between two acknowledgements. Shared, since messages that went to
+// other shards are still counted when their publisher may be gone; only its own shard touches the numbers.
+struct PublishTally : std::enable_shared_from_this<PublishTally> {
+  PublishTally() = default;
+
   uint64_t messages = 0;
   uint64_t matched = 0;
   uint64_t dropped = 0;
@@ -36,17 +40,41 @@ enum class GroupKind : uint8_t {
   kDealt,   // a queue group: each message goes to one member
 };
 
+// Another shard that has members of the same filter.
+struct RemoteGroup {
+  uint32_t shard = 0;
+  uint32_t members = 0;
+  // The group's id there.
+  uint64_t id = 0;
+};
+
 struct FilterGroup {
+  // In its shard's index; not used again for another group.
+  uint64_t id = 0;
   std::string filter;
   std::string queue_group;
   std::vector<Subscription*> members;
+  std::vector<RemoteGroup> remotes;
   // Where the next fan-out (or deal) starts.
   uint32_t next_member = 0;
 
-  // This turn's messages; not empty only while the group is on FanOut's list.
+  // What the other shards were told of our members, and whether that has changed since.
+  uint32_t announced_members = 0;
+  enum class Announcement : uint8_t { kUpToDate, kDue } announcement = Announcement::kUpToDate;
+
+  // This turn's messages, published here and arrived from other shards; not empty only while the group is on
+  // FanOut's list.
   std::vector<Run> runs;
+  std::vector<Run> arrived;
 
   GroupKind kind() const { return queue_group.empty() ? GroupKind::kShared : GroupKind::kDealt; }
+  bool wanted() const { return !members.empty() || !remotes.empty(); }
+  bool has_messages() const { return !runs.empty() || !arrived.empty(); }
+  // Of a shared group it only matters whether there are any.
+  uint32_t members_to_announce() const {
+    const uint32_t count = static_cast<uint32_t>(members.size());
+    return kind() == GroupKind::kDealt || count == 0 ? count : 1;
+  }
 };
 
 }  // namespace sluice

@@ -11,7 +11,7 @@ namespace {
 void CollectMembers(const std::vector<std::unique_ptr<FilterGroup>>& groups,
                     std::vector<FilterGroup*>* matched) {
   for (const auto& group : groups) {
-    if (!group->members.empty()) matched->push_back(group.get());
+    if (group->wanted()) matched->push_back(group.get());
   }
 }
 
@@ -46,6 +46,8 @@ FilterGroup* FilterIndex::FindOrCreate(std::string_view filter, std::string_view
   auto group = std::make_unique<FilterGroup>();
   group->filter = filter;
   group->queue_group = queue_group;
+  group->id = next_id_++;
+  by_id_.emplace(group->id, group.get());
   groups->push_back(std::move(group));
   ++group_count_;
   emptied_.emplace_back(filter);  // until somebody attaches
@@ -62,10 +64,12 @@ void FilterIndex::Changed(std::string_view filter) {
 }
 
 void FilterIndex::Attach(Subscription* subscription, FilterGroup* group) {
+  const bool wanted_before = group->wanted();
   subscription->group = group;
   subscription->index_in_group = static_cast<uint32_t>(group->members.size());
   group->members.push_back(subscription);
-  if (group->members.size() == 1) Changed(group->filter);
+  MembersChanged(group);
+  if (!wanted_before) Changed(group->filter);
 }
 
 void FilterIndex::Detach(Subscription* subscription) {
@@ -75,10 +79,44 @@ void FilterIndex::Detach(Subscription* subscription) {
   group->members[subscription->index_in_group] = last;
   last->index_in_group = subscription->index_in_group;
   group->members.pop_back();
+  MembersChanged(group);
   if (!group->members.empty()) return;
   group->members.shrink_to_fit();
+  if (group->wanted()) return;
   emptied_.push_back(group->filter);
   Changed(group->filter);
+}
+
+void FilterIndex::MembersChanged(FilterGroup* group) {
+  if (group->announcement == FilterGroup::Announcement::kDue ||
+      group->members_to_announce() == group->announced_members) {
+    return;
+  }
+  group->announcement = FilterGroup::Announcement::kDue;
+  announcements_due_.push_back(group);
+}
+
+std::vector<FilterGroup*> FilterIndex::TakeAnnouncementsDue() {
+  std::vector<FilterGroup*> due = std::exchange(announcements_due_, {});
+  for (FilterGroup* group : due) {
+    group->announcement = FilterGroup::Announcement::kUpToDate;
+    group->announced_members = group->members_to_announce();
+  }
+  return due;
+}
+
+void FilterIndex::SetRemote(FilterGroup* group, uint32_t shard, uint32_t members, uint64_t id_there) {
+  const bool wanted_before = group->wanted();
+  std::erase_if(group->remotes, [shard](const RemoteGroup& remote) { return remote.shard == shard; });
+  if (members > 0) group->remotes.push_back({shard, members, id_there});
+  if (group->wanted() == wanted_before) return;
+  if (!group->wanted()) emptied_.push_back(group->filter);
+  Changed(group->filter);
+}
+
+FilterGroup* FilterIndex::FindById(uint64_t id) const {
+  const auto found = by_id_.find(id);
+  return found == by_id_.end() ? nullptr : found->second;
 }
 
 std::span<FilterGroup* const> FilterIndex::Match(std::string_view topic) {
@@ -138,12 +176,17 @@ void FilterIndex::CollectWildcards(const TrieNode& node, std::string_view rest,
 }
 
 void FilterIndex::RemoveEmptyGroups() {
+  if (emptied_.empty()) return;
+  std::erase_if(announcements_due_, [](const FilterGroup* group) { return !group->wanted(); });
   for (const std::string& filter : std::exchange(emptied_, {})) {
     Groups* groups = GroupsOf(filter);
-    const auto gone = std::remove_if(groups->begin(), groups->end(),
-                                     [](const auto& group) { return group->members.empty(); });
-    group_count_ -= static_cast<size_t>(groups->end() - gone);
-    groups->erase(gone, groups->end());
+    const size_t before = groups->size();
+    std::erase_if(*groups, [this](const auto& group) {
+      if (group->wanted()) return false;
+      by_id_.erase(group->id);
+      return true;
+    });
+    group_count_ -= before - groups->size();
     if (groups->empty()) RemoveFilter(filter);
   }
 }

@@ -53,8 +53,18 @@ class FilterIndex {
   // Takes it out of its group; order of members changes. Does nothing when it is in none.
   void Detach(Subscription* subscription);
 
-  // Groups with at least one member whose filter matches a valid topic. Stays valid until the next call of
-  // anything here.
+  // What another shard says of its members of the group: how many, 0 for none any more, and the group's id
+  // there.
+  void SetRemote(FilterGroup* group, uint32_t shard, uint32_t members, uint64_t id_there);
+
+  // Null when it is gone.
+  FilterGroup* FindById(uint64_t id) const;
+
+  // Groups whose members here are not what the other shards were told. Stays valid until RemoveEmptyGroups.
+  std::vector<FilterGroup*> TakeAnnouncementsDue();
+
+  // Groups with at least one member, here or elsewhere, whose filter matches a valid topic. Stays valid until
+  // the next call of anything here.
   std::span<FilterGroup* const> Match(std::string_view topic);
 
   void RemoveEmptyGroups();
@@ -80,6 +90,7 @@ class FilterIndex {
   using CacheList = std::list<CacheEntry>;
 
   Groups* GroupsOf(std::string_view filter);
+  void MembersChanged(FilterGroup* group);
   void Changed(std::string_view filter);
   void Collect(std::string_view topic, std::vector<FilterGroup*>* matched) const;
   void CollectWildcards(const TrieNode& node, std::string_view rest,
@@ -92,6 +103,9 @@ class FilterIndex {
   TrieNode wildcards_;
   size_t group_count_ = 0;
   std::vector<std::string> emptied_;
+  absl::flat_hash_map<uint64_t, FilterGroup*> by_id_;
+  uint64_t next_id_ = 1;
+  std::vector<FilterGroup*> announcements_due_;
 
   // The most recently used in front; the map's keys point into the list.
   CacheList recent_;

@@ -16,6 +16,7 @@
 #ifndef SLUICE_BROKER_CORE_LATENESS_H_
 #define SLUICE_BROKER_CORE_LATENESS_H_
 
+#include <algorithm>
 #include <cstdint>
 
 #include "absl/time/time.h"
@@ -28,7 +29,8 @@ class FairClock {
  public:
   // The turn's `now`.
   absl::Time Woke(absl::Time wait_began, absl::Duration wait_max, absl::Time woke) {
-    Account(woke - wait_began - wait_max);
+    // A deadline that had passed already asks for less than nothing, which no wait can keep.
+    Account(woke - wait_began - std::max(wait_max, absl::ZeroDuration()));
     turn_began_ = woke;
     return woke - late_;
   }

@@ -33,7 +33,7 @@ PublishOutcome OutcomeOf(PublishVerdict verdict) {
 }  // namespace
 
 PublishTally* Publisher::tally() {
-  if (tally_ == nullptr) tally_ = std::make_unique<PublishTally>();
+  if (tally_ == nullptr) tally_ = std::make_shared<PublishTally>();
   return tally_.get();
 }
 
@@ -56,31 +56,9 @@ PublishOutcome Publisher::Publish(const ReceivedFrame& frame, const PublishLimit
   return outcome;
 }
 
-void Publisher::RequestAck(uint64_t id) {
+std::shared_ptr<PublishTally> Publisher::TakeTally() {
   tally();
-  requests_.push_back({id, published_, std::move(tally_)});
-}
-
-void Publisher::RequestPong(uint64_t id) { requests_.push_back({id, published_, nullptr}); }
-
-void Publisher::Answer(Subscriber* subscriber) {
-  for (const Request& request : requests_) {
-    v1::ServerFrame frame;
-    if (request.tally == nullptr) {
-      frame.mutable_server_pong()->set_id(request.id);
-    } else {
-      v1::PublishAck* ack = frame.mutable_publish_ack();
-      ack->set_id(request.id);
-      ack->set_up_to(request.up_to);
-      ack->set_messages(request.tally->messages);
-      ack->set_matched(request.tally->matched);
-      ack->set_queued(request.tally->matched - request.tally->dropped);
-      ack->set_dropped(request.tally->dropped);
-      ack->set_refused(request.tally->refused);
-    }
-    subscriber->QueueControl(frame);
-  }
-  requests_.clear();
+  return std::exchange(tally_, nullptr);
 }
 
 }  // namespace sluice

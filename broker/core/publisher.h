@@ -1,12 +1,9 @@
-// A session as the sender of messages: counts what it publishes, and answers for it. Internal to the broker.
+// A session as the sender of messages: judges and counts what it publishes. Internal to the broker.
 //
-//   switch (publisher.Publish(frame, limits, &index, &fan_out)) ...
-//   publisher.RequestAck(id);                    // the client's AckRequest
-//   ... FanOut::Next() to its end ...
-//   publisher.Answer(&subscriber);               // the acks and pongs of this turn
+//   switch (publisher.Publish(frame, limits, &index, &fan_out, &view)) ...
+//   answers.Ack(turn, id, publisher.published(), publisher.TakeTally());   // the client's AckRequest
 //
-// Publishes carry no number: both sides count them from 1. An answer about them, an ack or a pong, says that
-// they are in the queues, so it waits for the end of the turn's fan-out.
+// Publishes carry no number: both sides count them from 1.
 //
 // Thread safety: owned by one shard.
 #ifndef SLUICE_BROKER_CORE_PUBLISHER_H_
@@ -14,12 +11,10 @@
 
 #include <cstdint>
 #include <memory>
-#include <vector>
 
 #include "broker/core/fan_out.h"
 #include "broker/core/filter_index.h"
 #include "broker/core/frame_reader.h"
-#include "broker/core/subscriber.h"
 #include "protocol/publish.h"
 
 namespace sluice {
@@ -44,26 +39,16 @@ class Publisher {
   // The number of the last publish.
   uint64_t published() const { return published_; }
 
-  // To be answered at the end of the turn, in the order of these calls.
-  void RequestAck(uint64_t id);
-  void RequestPong(uint64_t id);
-  bool has_requests() const { return !requests_.empty(); }
-  void Answer(Subscriber* subscriber);
+  // What became of everything since the last call. Complete when the fan-outs of all shards have done this
+  // turn's messages, so that it is read later than taken.
+  std::shared_ptr<PublishTally> TakeTally();
 
  private:
   PublishTally* tally();
 
-  struct Request {
-    uint64_t id;
-    uint64_t up_to;
-    // Null: a pong.
-    std::unique_ptr<PublishTally> tally;
-  };
-
   uint64_t published_ = 0;
-  // Since the last AckRequest. Messages of this turn point to it.
-  std::unique_ptr<PublishTally> tally_;
-  std::vector<Request> requests_;
+  // Messages of this turn point to it. Null: nothing was published since it was taken.
+  std::shared_ptr<PublishTally> tally_;
 };
 
 }  // namespace sluice

@@ -97,8 +97,11 @@ QueueState SendQueue::state() const {
   QueueState state{waiting_bytes_, waiting_messages_, absl::InfiniteFuture()};
   if (rest_messages_ > 0) {
     state.oldest = rest_enqueued_at_;
-  } else if (!slices_.empty()) {
-    state.oldest = slices_.front().enqueued_at;
+  } else if (waiting_messages_ > 0) {
+    // Frames in place have no age. There is at most a handful of them: they merge with their neighbours.
+    size_t first = 0;
+    while (slices_[first].kind != SliceKind::kMessages) ++first;
+    state.oldest = slices_[first].enqueued_at;
   }
   return state;
 }

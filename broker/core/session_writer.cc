@@ -93,12 +93,9 @@ FlushResult SessionWriter::Flush(Transport* transport, WriteScratch* scratch, ui
       return result;
     }
     Gather(scratch);
-    if (scratch->bytes == 0) {  // every queue that has something works off its debt first
-      Subscription* subscription = active_;
-      do {
-        subscription->deficit_bytes += kQuantumBytes;
-        subscription = subscription->next_active;
-      } while (subscription != active_);
+    if (scratch->bytes == 0) {
+      // Everybody who has something works off a debt first (or has nothing: a drop emptied the queue).
+      Book(*scratch, 0, &result);
       continue;
     }
     const WriteResult written = transport->Write({scratch->pieces.data(), scratch->pieces_used});
@@ -161,6 +158,9 @@ void SessionWriter::Gather(WriteScratch* scratch) const {
         messages = subscription->queue.slices()[i].kind == SliceKind::kMessages;
       }
       if (messages && current != subscription->id) {
+        // A header in the last piece would leave its message none: the queue would have had its turn for
+        // nothing, and again in every round that goes the same way.
+        if (scratch->pieces_used + 2 > kGatherPiecesMax) return;
         const std::string header = EncodeHeader(subscription->id);
         AddPiece(header, scratch);
         AddPart(Source::kHeader, subscription, header.size(), scratch);
@@ -253,19 +253,25 @@ void SessionWriter::BookQueue(Subscription* subscription, uint32_t taken, bool w
   SendQueue& queue = subscription->queue;
   const uint64_t sent_before = queue.sent_messages();
   const uint64_t pending_before = queue.pending_bytes();
-  if (std::optional<FrameRest> rest = queue.Consume(taken)) rest_ = Rest{*std::move(rest), subscription};
+  // A frame that was cut leaves to its end before anybody else's turn, so it is paid for as a whole.
+  int64_t owed = 0;
+  if (std::optional<FrameRest> rest = queue.Consume(taken)) {
+    owed = rest->bytes;
+    rest_ = Rest{*std::move(rest), subscription};
+  }
   result->messages_sent += queue.sent_messages() - sent_before;
   result->message_bytes_sent += pending_before - queue.pending_bytes();
   if (queue.empty()) {
     Deactivate(subscription);
     return;
   }
-  if (subscription->next_active == subscription) {  // alone: nobody to be fair to
-    subscription->deficit_bytes = 0;
+  if (subscription->next_active == subscription) {
+    // Alone: nobody to be fair to, but for those who come while the rest of its frame leaves.
+    subscription->deficit_bytes = -owed;
     return;
   }
   if (!whole) {
-    subscription->deficit_bytes -= taken;
+    subscription->deficit_bytes -= taken + owed;
     return;
   }
   // Its turn is over. Only debts are carried into the next one.

@@ -93,7 +93,7 @@ class SessionWriter {
   // The subscription's queue is not empty any more. No effect when it was active already.
   void Activate(Subscription* subscription);
   // Its queue was emptied by a drop: it sends nothing more for now. The rest of a frame in flight stays its
-  // own.
+  // own. (A flush would find out by itself, but until then empty() does not know.)
   void Deactivate(Subscription* subscription);
   // It is about to be destroyed: the rest of its frame in flight leaves all the same, booked to nobody.
   void Forget(Subscription* subscription);

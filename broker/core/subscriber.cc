@@ -48,6 +48,23 @@ Subscription* Subscriber::Find(uint32_t id) const {
   return found == subscriptions_.end() ? nullptr : found->second.get();
 }
 
+void Subscriber::TellSubscribed(uint32_t id) {
+  Subscription* subscription = Find(id);
+  if (subscription == nullptr || subscription->told == Subscription::Told::kYes) return;
+  subscription->told = Subscription::Told::kYes;
+  v1::ServerFrame frame;
+  v1::Subscribed* subscribed = frame.mutable_subscribed();
+  subscribed->set_subscription(id);
+  subscribed->set_overflow(subscription->policy);
+  v1::SubscriptionLimits* limits = subscribed->mutable_limits();
+  limits->set_pending_bytes_max(subscription->limits.pending_bytes_max);
+  limits->set_pending_messages_max(subscription->limits.pending_messages_max);
+  if (subscription->limits.pending_age_max != absl::InfiniteDuration()) {
+    limits->set_pending_age_max_ms(Milliseconds(subscription->limits.pending_age_max));
+  }
+  QueueControl(frame);
+}
+
 Subscriber::Offered Subscriber::Offer(Subscription* subscription, std::span<const Slice> slices,
                                       absl::Time now) {
   Offered offered;
@@ -80,6 +97,7 @@ Subscriber::Offered Subscriber::Offer(Subscription* subscription, std::span<cons
 void Subscriber::End(Subscription* subscription, v1::Reason reason, MemoryAccount* account, absl::Time now) {
   subscription->ended = reason;
   if (closed_) return;
+  TellSubscribed(subscription->id);
   v1::ServerFrame frame;
   v1::Unsubscribed* unsubscribed = frame.mutable_unsubscribed();
   unsubscribed->set_subscription(subscription->id);

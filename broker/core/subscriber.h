@@ -76,6 +76,9 @@ class Subscriber {
     for (const auto& [id, subscription] : subscriptions_) visit(subscription.get());
   }
 
+  // Sends Subscribed, unless that was done or it has gone. (An ending subscription is told by itself.)
+  void TellSubscribed(uint32_t id);
+
   // Appends slices to the subscription's queue and counts their messages as offered: all of them, or as many
   // as its count allows, in which case it ends. A closed subscriber takes nothing.
   struct Offered {

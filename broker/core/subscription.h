@@ -28,6 +28,9 @@ struct Subscription {
   // Why it has ended; its Unsubscribed is queued or has left.
   v1::Reason ended = v1::REASON_UNSPECIFIED;
 
+  // Whether its client has got Subscribed, which stands before everything else about it.
+  enum class Told : uint8_t { kNo, kYes } told = Told::kNo;
+
   // Messages that matched since it came into force.
   uint64_t offered = 0;
   // It ends when `offered` reaches this.

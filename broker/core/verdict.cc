@@ -20,7 +20,7 @@ Nearness NearestLimit(const QueueState& state, const QueueLimits& limits, absl::
   };
   consider(v1::REASON_PENDING_BYTES, limits.pending_bytes_max, state.waiting_bytes);
   consider(v1::REASON_PENDING_MESSAGES, limits.pending_messages_max, state.waiting_messages);
-  if (limits.pending_age_max != absl::InfiniteDuration()) {
+  if (limits.pending_age_max != absl::ZeroDuration() && limits.pending_age_max != absl::InfiniteDuration()) {
     consider(v1::REASON_PENDING_AGE, Milliseconds(limits.pending_age_max), Milliseconds(now - state.oldest));
   }
   return nearest;
@@ -33,8 +33,10 @@ Verdict Judge(const QueueState& state, const QueueLimits& limits, absl::Time now
   if (limits.pending_messages_max != 0 && state.waiting_messages > limits.pending_messages_max) {
     return {v1::REASON_PENDING_MESSAGES, limits.pending_messages_max, state.waiting_messages};
   }
-  if (now - state.oldest > limits.pending_age_max) {
-    return {v1::REASON_PENDING_AGE, Milliseconds(limits.pending_age_max), Milliseconds(now - state.oldest)};
+  const absl::Duration age = now - state.oldest;
+  if (limits.pending_age_max != absl::ZeroDuration() && age > limits.pending_age_max) {
+    return {v1::REASON_PENDING_AGE, Milliseconds(limits.pending_age_max),
+            Milliseconds(absl::Ceil(age, absl::Milliseconds(1)))};
   }
   return {};
 }

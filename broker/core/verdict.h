@@ -10,7 +10,7 @@
 
 namespace sluice {
 
-// 0 and InfiniteDuration() mean no limit.
+// 0 (and InfiniteDuration()) means no limit.
 struct QueueLimits {
   uint64_t pending_bytes_max = 0;
   uint64_t pending_messages_max = 0;
@@ -28,7 +28,7 @@ struct QueueState {
 struct Verdict {
   // REASON_UNSPECIFIED: within the limits. Otherwise the first limit that was passed.
   v1::Reason over = v1::REASON_UNSPECIFIED;
-  // Bytes, messages or milliseconds.
+  // Bytes, messages or milliseconds; `value` is above `limit`, an age rounded up for that.
   uint64_t limit = 0;
   uint64_t value = 0;
 

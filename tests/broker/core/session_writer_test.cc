@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <random>
@@ -118,6 +119,100 @@ TEST_F(SessionWriterTest, AgreesWithTheModelUnderRandomWritesOffersAndDrops) {
     }
     EXPECT_EQ(total_received + dropped, total_offered);
   }
+}
+
+TEST_F(SessionWriterTest, AFloodedQueueDoesNotSilenceItsNeighbourWhateverTheSizeOfItsSlices) {
+  // Sizes at which the flood fills a quantum, and at some of them all but the last of the pieces of a write.
+  for (size_t payload = 500; payload < 2200; payload += 7) {
+    SCOPED_TRACE(payload);
+    Subscription flood;
+    Subscription neighbour;
+    flood.id = 1;
+    neighbour.id = 2;
+    SessionWriter writer;
+    transport_.Clear();
+    Offer(&writer, &flood, std::string(payload, 'f'));
+    Offer(&writer, &neighbour, "hello");
+    for (int writes = 0; writes < 3; ++writes) {
+      while (flood.queue.slices().size() < 200) Offer(&writer, &flood, std::string(payload, 'f'));
+      (void)writer.Flush(&transport_, scratch_.get(), 1);  // one write
+    }
+    EXPECT_EQ(ReadStream(transport_.stream()).payloads[2], std::vector<std::string>{"hello"});
+    writer.Forget(&flood);
+  }
+}
+
+TEST_F(SessionWriterTest, AFrameLargerThanAQuantumIsOwedEvenIfItLeavesInManyWrites) {
+  for (const size_t room :
+       {size_t{20'000}, size_t{100'000}, size_t{300'000}, ScriptedTransport::kEverything}) {
+    SCOPED_TRACE(room);
+    Subscription large;
+    Subscription small;
+    large.id = 1;
+    small.id = 2;
+    SessionWriter writer;
+    transport_.Clear();
+    transport_.AfterwardsTakes(room);
+    uint64_t large_bytes = 0;
+    uint64_t small_bytes = 0;
+    while (transport_.stream().size() < (10u << 20)) {
+      while (large.queue.slices().size() < 2) Offer(&writer, &large, std::string(1 << 20, 'l'));
+      while (small.queue.slices().size() < 300) Offer(&writer, &small, std::string(1000, 's'));
+      const uint64_t large_pending = large.queue.pending_bytes();
+      const uint64_t small_pending = small.queue.pending_bytes();
+      (void)writer.Flush(&transport_, scratch_.get(), 1);
+      large_bytes += large_pending - large.queue.pending_bytes();
+      small_bytes += small_pending - small.queue.pending_bytes();
+    }
+    // Never further apart than a large frame and a quantum.
+    EXPECT_LE(std::max(large_bytes, small_bytes) - std::min(large_bytes, small_bytes),
+              (1u << 20) + (128u << 10))
+        << large_bytes << " against " << small_bytes;
+    writer.Forget(&large);
+    writer.Forget(&small);
+  }
+}
+
+TEST_F(SessionWriterTest, PassesOverAQueueThatADropHasEmptied) {
+  Subscription dropped;
+  Subscription other;
+  dropped.id = 1;
+  other.id = 2;
+  SessionWriter writer;
+  Offer(&writer, &dropped, "gone");
+  static_cast<void>(dropped.queue.DropWaiting());
+  EXPECT_EQ(writer.Flush(&transport_, scratch_.get(), 1 << 20).outcome, FlushOutcome::kDrained);
+  EXPECT_TRUE(writer.empty());
+  EXPECT_FALSE(dropped.active());
+  EXPECT_EQ(transport_.stream(), "");
+
+  Offer(&writer, &dropped, "gone");
+  Offer(&writer, &other, "hello");
+  static_cast<void>(dropped.queue.DropWaiting());
+  EXPECT_EQ(writer.Flush(&transport_, scratch_.get(), 1 << 20).outcome, FlushOutcome::kDrained);
+  EXPECT_EQ(ReadStream(transport_.stream()).payloads,
+            (std::map<uint32_t, std::vector<std::string>>{{2, {"hello"}}}));
+}
+
+TEST_F(SessionWriterTest, PaysOffDebtsOfAllQueuesWithoutAWrite) {
+  Subscription one;
+  Subscription two;
+  one.id = 1;
+  two.id = 2;
+  SessionWriter writer;
+  for (Subscription* subscription : {&one, &two}) {
+    for (int i = 0; i < 2; ++i) Offer(&writer, subscription, std::string(3 << 20, 'x'));
+  }
+  const FlushResult result = writer.Flush(&transport_, scratch_.get(), 1 << 30);
+  EXPECT_EQ(result.outcome, FlushOutcome::kDrained);
+  EXPECT_EQ(result.messages_sent, 4u);
+  EXPECT_EQ(result.writes, 4u);
+  EXPECT_EQ(transport_.calls().size(), 4u);
+  std::vector<uint32_t> order;
+  for (const v1::ServerFrame& frame : ReadStream(transport_.stream()).frames) {
+    if (frame.has_delivery()) order.push_back(frame.delivery().subscription());
+  }
+  EXPECT_EQ(order, (std::vector<uint32_t>{1, 2, 1, 2}));
 }
 
 }  // namespace

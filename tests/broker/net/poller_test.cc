@@ -369,11 +369,14 @@ TEST_P(PollerWaitTest, WaitsForEverUntilSomethingComes) {
     const FileDescriptor timer(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
     ASSERT_TRUE(timer);
     ASSERT_TRUE(poller.Add(timer.get(), 3, Interest::kReadLevel).ok());
-    const itimerspec in_30_ms = {.it_interval = {}, .it_value = {.tv_sec = 0, .tv_nsec = 30'000'000}};
-    ASSERT_EQ(::timerfd_settime(timer.get(), 0, &in_30_ms, nullptr), 0);
-    const std::span<const Event> events = poller.Wait(absl::InfiniteDuration());
-    ASSERT_EQ(events.size(), 1u);
-    EXPECT_EQ(events[0].token, 3u);
+    // The second is 49 days, and nothing at all in the low half of its milliseconds.
+    for (const absl::Duration max : {absl::InfiniteDuration(), absl::Milliseconds(int64_t{1} << 32)}) {
+      const itimerspec in_30_ms = {.it_interval = {}, .it_value = {.tv_sec = 0, .tv_nsec = 30'000'000}};
+      ASSERT_EQ(::timerfd_settime(timer.get(), 0, &in_30_ms, nullptr), 0);
+      const std::span<const Event> events = poller.Wait(max);
+      ASSERT_EQ(events.size(), 1u);
+      EXPECT_EQ(events[0].token, 3u);
+    }
   });
 }
 
