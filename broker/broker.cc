@@ -66,9 +66,13 @@ absl::Status Broker::Open() {
 
   const ShardOptions options = {.chunk_bytes = static_cast<uint32_t>(config_.chunk_bytes),
                                 .match_cache_topics = config_.match_cache_topics};
-  absl::StatusOr<std::unique_ptr<Shard>> shard = Shard::Create(options, &limits_, &memory_, &records_, log_);
-  if (!shard.ok()) return shard.status();
-  shards_.push_back(*std::move(shard));
+  for (uint64_t i = 0; i < config_.shards; ++i) {
+    absl::StatusOr<std::unique_ptr<Shard>> shard =
+        Shard::Create(options, &limits_, &memory_, &records_, log_);
+    if (!shard.ok()) return shard.status();
+    shards_.push_back(*std::move(shard));
+  }
+  for (uint32_t i = 0; i < shards_.size(); ++i) shards_[i]->SetPeers(i, shards_);
 
   if (config_.http != Config::kOff) {
     const BuildInfo build = {

@@ -10,13 +10,10 @@
 #include <string_view>
 #include <utility>
 
-#define TOML_EXCEPTIONS 0
-#define TOML_HEADER_ONLY 1
-#include <toml++/toml.h>
-
 #include "broker/did_you_mean.h"
 #include "broker/net/error_text.h"
 #include "broker/settings.h"
+#include "broker/toml.h"
 #include "protocol/names.h"
 
 namespace sluice {

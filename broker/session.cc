@@ -388,6 +388,7 @@ void Session::OnSubscribe(const v1::Subscribe& subscribe, absl::Time now) {
   if (!limits.ok()) return refuse(v1::ERROR_CODE_BAD_LIMITS, Text(limits.status()));
 
   Subscription* subscription = subscriber_.Add(id, *limits, v1::OVERFLOW_POLICY_DISCONNECT);
+  subscription->turn = context_->turn;
   FilterGroup* group = context_->index.FindOrCreate(subscribe.filter(), queue_group);
   context_->fan_out.Settle(group, now);
   context_->index.Attach(subscription, group);
@@ -687,6 +688,7 @@ void Session::LeaveGroups(absl::Time now) {
     if (subscription->group == nullptr) return;
     context_->fan_out.Settle(subscription->group, now);
     context_->index.Detach(subscription);
+    context_->fan_out.Forget(subscription);
     context_->counters.subscriptions.Add(-1);
   });
 }
@@ -702,7 +704,7 @@ void Session::SayGoodbye(absl::Time now) {
   v1::Goodbye goodbye = MakeGoodbye();
   LogEnd(now);
   context_->counters.sessions_ended[static_cast<size_t>(end_->reason)].Add();
-  if (!session_id_.empty() && end_->reason != v1::REASON_CLIENT_CLOSED) {
+  if (!session_id_.empty()) {
     context_->records.Keep(session_id_, goodbye, IsSlowConsumer(end_->reason) ? cuts_in_a_row_ : 0, now);
   }
 

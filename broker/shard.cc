@@ -61,6 +61,17 @@ absl::Status Shard::Listen(net::ListenerSocket listener, const net::SocketOption
   return poller_.Add(acceptor_->fd(), kListenerToken, net::Interest::kReadLevel);
 }
 
+void Shard::SetPeers(uint32_t index, const std::vector<std::unique_ptr<Shard>>& shards) {
+  index_of_this_ = index;
+  for (const auto& shard : shards) shards_.push_back(shard.get());
+  if (shards_.size() > 1) outbox_.emplace(index, shards_.size());
+}
+
+void Shard::Put(Mail mail) {
+  mailbox_.Put(std::move(mail));
+  if (sleeping_.exchange(false)) wakeup_.Notify();
+}
+
 void Shard::Post(ShardCommand command) {
   {
     const absl::MutexLock lock(&commands_mutex_);
@@ -70,24 +81,44 @@ void Shard::Post(ShardCommand command) {
 }
 
 void Shard::Run() {
-  while (phase_ == Phase::kServing || session_count_ > 0) Turn();
+  while (!AllDrained()) Turn();
+}
+
+// Those without sessions go on answering letters until nobody has any.
+bool Shard::AllDrained() {
+  if (phase_ == Phase::kServing || session_count_ > 0) return false;
+  if (!drained_.exchange(true)) {
+    for (Shard* shard : shards_) shard->wakeup_.Notify();
+  }
+  return std::all_of(shards_.begin(), shards_.end(),
+                     [](const Shard* shard) { return shard->drained_.load(); });
 }
 
 void Shard::Turn() {
   const absl::Time before = MonotonicNow();
-  const absl::Duration wait_max = WaitMax(before);
+  absl::Duration wait_max = WaitMax(before);
+  if (wait_max > absl::ZeroDuration() && outbox_.has_value()) {
+    // Said first, looked second: a letter that comes after the look sees it and wakes us.
+    sleeping_ = true;
+    if (!mailbox_.empty()) wait_max = absl::ZeroDuration();
+  }
   const std::span<const net::Event> events = poller_.Wait(wait_max);
+  sleeping_ = false;
   const absl::Time woke = MonotonicNow();
   last_turn_ns_.store(absl::ToUnixNanos(woke), std::memory_order_relaxed);
   const absl::Time now = clock_.Woke(before, wait_max, woke);
 
+  ++context_.turn;
   TakeEvents(events);
   RunCommands(now);
+  ReadMail(now);
   AcceptConnections(now);
   ReadReady(now);
   FanOutAndFlush(now);
   CheckDeadlines(now);
   SettleTouched(now);
+  SendMail();
+  index_.RemoveEmptyGroups();
   HouseKeep(now);
 
   const absl::Time ended = MonotonicNow();
@@ -100,7 +131,8 @@ void Shard::Turn() {
 }
 
 absl::Duration Shard::WaitMax(absl::Time before) const {
-  if (!to_read_.empty() || !to_flush_.empty() || !fan_out_.idle()) return absl::ZeroDuration();
+  if (!to_read_.empty() || !to_flush_.empty() || !fan_out_.idle() || !to_answer_.empty())
+    return absl::ZeroDuration();
   absl::Time next = std::min(deadlines_.next(), next_housekeeping_);
   if (acceptor_.has_value()) next = std::min(next, acceptor_->paused_until());
   return std::max(absl::ZeroDuration(), next - (before - clock_.late_total()));
@@ -161,7 +193,80 @@ void Shard::RunCommands(absl::Time now) {
   for (ShardCommand& command : commands) {
     if (const auto* drain = std::get_if<DrainCommand>(&command)) Drain(now, drain->deliver_for);
     if (const auto* ask = std::get_if<AskDistributionCommand>(&command)) Answer(ask->answer.get());
+    if (auto* adopt = std::get_if<AdoptCommand>(&command)) {
+      if (phase_ == Phase::kServing) Add(std::move(adopt->accepted), now);
+    }
   }
+}
+
+void Shard::ReadMail(absl::Time now) {
+  if (!outbox_.has_value()) return;
+  for (const Mail& mail : mailbox_.Take()) {
+    for (const Letter& letter : mail.letters) {
+      if (const auto* deliver = std::get_if<DeliverLetter>(&letter)) {
+        FilterGroup* group = index_.FindById(deliver->group);
+        if (group != nullptr && !group->members.empty()) fan_out_.TakeArrived(group, mail.from, *deliver);
+      } else if (const auto* turn = std::get_if<TurnLetter>(&letter)) {
+        to_answer_.emplace_back(mail.from, DoneLetter{turn->turn, turn->bytes});
+      } else if (const auto* tally = std::get_if<TallyLetter>(&letter)) {
+        tally->tally->matched += tally->matched;
+        tally->tally->dropped += tally->dropped;
+      } else if (const auto* done = std::get_if<DoneLetter>(&letter)) {
+        OnDone(mail.from, *done, now);
+      } else if (const auto* interest = std::get_if<InterestLetter>(&letter)) {
+        OnInterest(mail.from, *interest, now);
+      }
+    }
+  }
+}
+
+void Shard::OnInterest(uint32_t from, const InterestLetter& letter, absl::Time now) {
+  FilterGroup* group = index_.FindOrCreate(letter.filter, letter.queue_group);
+  fan_out_.Settle(group, now);
+  index_.SetRemote(group, from, letter.members, letter.group);
+}
+
+void Shard::OnDone(uint32_t from, const DoneLetter& letter, absl::Time now) {
+  outbox_->Done(from, letter);
+  for (const uint64_t token : std::exchange(waiting_for_shards_, {})) {
+    Place* place = Find(token);
+    if (place == nullptr) continue;
+    place->waits_for_shards = false;
+    WantFlush(token, place);
+  }
+  if (!outbox_->full()) ResumePaused(now);
+}
+
+void Shard::ResumePaused(absl::Time now) {
+  for (const uint64_t token : std::exchange(paused_, {})) {
+    Place* place = Find(token);
+    if (place == nullptr) continue;
+    place->session->ResumeReads(now);
+    to_read_.push_back(token);
+    WantFlush(token, place);
+  }
+}
+
+// Once behind the turn's fan-out, so that others can go on with it while this shard writes to its own
+// sessions, and once at the end of the turn.
+void Shard::SendMail() {
+  std::vector<FilterGroup*> changed = index_.TakeAnnouncementsDue();
+  std::vector<FanOut::Outgoing> letters = fan_out_.TakeLetters();
+  if (!outbox_.has_value()) return;
+  for (FanOut::Outgoing& outgoing : letters) {
+    if (std::holds_alternative<DeliverLetter>(outgoing.letter)) counters_.mailbox_slices_sent.Add();
+    outbox_->Write(outgoing.shard, std::move(outgoing.letter));
+  }
+  for (const FilterGroup* group : changed) {
+    for (uint32_t to = 0; to < shards_.size(); ++to) {
+      if (to == index_of_this_) continue;
+      outbox_->Write(to,
+                     InterestLetter{group->filter, group->queue_group, group->announced_members, group->id});
+    }
+  }
+  for (const auto& [to, done] : std::exchange(to_answer_, {})) outbox_->Write(to, done);
+  outbox_->Send(context_.turn, [this](uint32_t to, Mail mail) { shards_[to]->Put(std::move(mail)); });
+  counters_.mailbox_bytes.Set(static_cast<int64_t>(outbox_->bytes_under_way()));
 }
 
 void Shard::AcceptConnections(absl::Time now) {
@@ -169,7 +274,16 @@ void Shard::AcceptConnections(absl::Time now) {
   if (now >= acceptor_->paused_until()) acceptor_->Resume();
   if (std::exchange(to_accept_, false)) {
     acceptor_->Accept(now, &accepted_);
-    for (Accepted& accepted : accepted_) Add(std::move(accepted), now);
+    for (Accepted& accepted : accepted_) {
+      // Who is turned away is so here.
+      const size_t shard =
+          shards_.empty() || !accepted.slot ? index_of_this_ : next_shard_++ % shards_.size();
+      if (shard == index_of_this_) {
+        Add(std::move(accepted), now);
+      } else {
+        shards_[shard]->Post(AdoptCommand{std::move(accepted)});
+      }
+    }
     accepted_.clear();
   }
   if (acceptor_->interest() == acceptor_interest_) return;
@@ -223,8 +337,15 @@ void Shard::ReadReady(absl::Time now) {
     to_read_.pop_front();
     Place* place = Find(token);
     if (place == nullptr) continue;
-    place->to_read = false;
     Touch(token, place);
+    if (outbox_.has_value() && outbox_->full() && place->session->publishes()) {
+      place->session->PauseReads();
+      paused_.push_back(token);
+      counters_.clients_paused.Add();
+      counters_.mailbox_paused.Add();
+      continue;
+    }
+    place->to_read = false;
     if (place->session->Read(now) == Session::ReadOutcome::kMore) WantRead(token, place);
     if (place->session->has_answers() || place->session->wants_flush()) WantFlush(token, place);
   }
@@ -233,6 +354,8 @@ void Shard::ReadReady(absl::Time now) {
 void Shard::FanOutAndFlush(absl::Time now) {
   while (Subscriber* subscriber = fan_out_.Next(now)) Flush(subscriber->token(), now);
   DetachEnded();
+  SendMail();
+  context_.turn_done = outbox_.has_value() ? outbox_->TurnDone(context_.turn) : context_.turn;
   const FanOut::Report report = fan_out_.TakeReport();
   counters_.pending_messages.Add(static_cast<int64_t>(report.queued_messages));
   counters_.pending_bytes.Add(static_cast<int64_t>(report.queued_bytes));
@@ -245,7 +368,12 @@ void Shard::FanOutAndFlush(absl::Time now) {
     Place* place = Find(token);
     if (place == nullptr) continue;
     place->to_flush = false;
-    if (place->session->has_answers()) place->session->Answer();
+    if (place->session->has_answers()) {
+      place->session->Answer();
+      if (place->session->has_answers() && !std::exchange(place->waits_for_shards, true)) {
+        waiting_for_shards_.push_back(token);
+      }
+    }
     Flush(token, now);
   }
 }
@@ -297,7 +425,6 @@ void Shard::SettleTouched(absl::Time now) {
     }
   }
   touched_.clear();
-  index_.RemoveEmptyGroups();
 }
 
 // Subscriptions that got their last message.
@@ -315,7 +442,7 @@ void Shard::Remove(uint64_t token) {
   Place& place = places_[at];
   place.session.reset();
   place.slot = ConnectionSlots::Slot();
-  place.to_read = place.to_flush = place.touched = false;
+  place.to_read = place.to_flush = place.touched = place.waits_for_shards = false;
   ++place.generation;
   free_places_.push_back(at);
   --session_count_;
@@ -325,6 +452,13 @@ void Shard::HouseKeep(absl::Time now) {
   if (now < next_housekeeping_) return;
   next_housekeeping_ = now + kHouseKeepEvery;
   fan_out_.ReleaseKept();
+  // A pause that lasts is told, so that a publisher knows why nothing moves.
+  for (const uint64_t token : paused_) {
+    Place* place = Find(token);
+    if (place == nullptr) continue;
+    place->session->TellPaused(v1::Paused::CAUSE_SHARD_BUSY);
+    WantFlush(token, place);
+  }
 }
 
 void Shard::Drain(absl::Time now, absl::Duration deliver_for) {

@@ -3,10 +3,14 @@
 //
 // A turn has fixed phases, each bounded, so that nobody's traffic can starve somebody else's:
 //
-//   wait for events -> commands -> accept -> read and handle frames -> fan out and write -> deadlines ->
-//   closing -> what the poller is to report
+//   wait for events -> commands, mail of other shards -> accept -> read and handle frames -> fan out and
+//   write -> deadlines -> closing -> what the poller is to report
 //
 // `now` is read once per turn and passed down.
+//
+// Of several shards each knows all filters, and which other shards have members of them: what is published
+// here is matched and assembled here, and goes to those by letter (broker/mailbox.h). What a client is told
+// of its publishes and subscriptions waits until every shard that was written to has answered.
 //
 // Thread safety: Run() on the shard's thread; Post() and the functions marked so from any thread.
 #ifndef SLUICE_BROKER_SHARD_H_
@@ -17,6 +21,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -33,6 +38,7 @@
 #include "broker/core/lateness.h"
 #include "broker/core/session_writer.h"
 #include "broker/log.h"
+#include "broker/mailbox.h"
 #include "broker/net/poller.h"
 #include "broker/net/wakeup.h"
 #include "broker/session.h"
@@ -54,7 +60,11 @@ struct DrainCommand {
 struct AskDistributionCommand {
   std::shared_ptr<DistributionAnswer> answer;
 };
-using ShardCommand = std::variant<DrainCommand, AskDistributionCommand>;
+// Serve this connection, which another shard has accepted.
+struct AdoptCommand {
+  Accepted accepted;
+};
+using ShardCommand = std::variant<DrainCommand, AskDistributionCommand, AdoptCommand>;
 
 struct ShardOptions {
   uint32_t chunk_bytes = 256 << 10;
@@ -70,7 +80,10 @@ class Shard {
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
 
-  // Accepts for this shard; before Run().
+  // All shards, this one at `index`; before Run(). Without it there is this one only.
+  void SetPeers(uint32_t index, const std::vector<std::unique_ptr<Shard>>& shards);
+
+  // Accepts, for all shards in turn; before Run().
   absl::Status Listen(net::ListenerSocket listener, const net::SocketOptions& options,
                       ConnectionSlots* slots);
 
@@ -79,6 +92,7 @@ class Shard {
 
   // Any thread.
   void Post(ShardCommand command);
+  void Put(Mail mail);
   const ShardCounters& counters() const { return counters_; }
   // Any thread: when the last turn began, monotonic. Turns come once a second at least.
   absl::Time last_turn() const { return absl::FromUnixNanos(last_turn_ns_.load(std::memory_order_relaxed)); }
@@ -92,6 +106,7 @@ class Shard {
     bool to_read = false;
     bool to_flush = false;
     bool touched = false;
+    bool waits_for_shards = false;
     net::Interest interest = net::Interest::kRead;
     // The earliest entry for it in the deadline queue.
     absl::Time scheduled = absl::InfiniteFuture();
@@ -100,10 +115,16 @@ class Shard {
   Shard(const ShardOptions& options, const SessionLimits* limits, MemoryAccount* memory,
         SessionRecords* records, Logger* log, net::Poller poller, net::Wakeup wakeup);
 
+  bool AllDrained();
   void Turn();
   absl::Duration WaitMax(absl::Time before) const;
   void TakeEvents(std::span<const net::Event> events);
   void RunCommands(absl::Time now);
+  void ReadMail(absl::Time now);
+  void OnInterest(uint32_t from, const InterestLetter& letter, absl::Time now);
+  void OnDone(uint32_t from, const DoneLetter& letter, absl::Time now);
+  void SendMail();
+  void ResumePaused(absl::Time now);
   void AcceptConnections(absl::Time now);
   void Add(Accepted accepted, absl::Time now);
   void ReadReady(absl::Time now);
@@ -153,7 +174,22 @@ class Shard {
   std::vector<uint64_t> touched_;
   std::vector<Accepted> accepted_;
 
+  // Other shards.
+  uint32_t index_of_this_ = 0;
+  std::vector<Shard*> shards_;
+  size_t next_shard_ = 0;
+  Mailbox mailbox_;
+  std::optional<Outbox> outbox_;
+  // Answered when the fan-out of what came is done.
+  std::vector<std::pair<uint32_t, DoneLetter>> to_answer_;
+  // Sessions whose answers wait for other shards, and publishers that are not read while a mailbox is full.
+  std::vector<uint64_t> waiting_for_shards_;
+  std::vector<uint64_t> paused_;
+  // Whether this shard waits in the poller, or is about to: then a letter must wake it.
+  std::atomic<bool> sleeping_{false};
+
   enum class Phase { kServing, kDraining } phase_ = Phase::kServing;
+  std::atomic<bool> drained_{false};
   std::atomic<int64_t> last_turn_ns_;
 
   absl::Mutex commands_mutex_;

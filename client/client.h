@@ -84,15 +84,15 @@ enum class ClientState { kConnecting, kConnected, kClosed };
 
 // What the broker of the present (or last) session said of itself.
 struct ServerInfo {
-  std::string address;
-  std::string broker;
+  std::string address = {};
+  std::string broker = {};
   uint64_t payload_bytes_max = 0;
   uint64_t headers_bytes_max = 0;
   uint32_t subscriptions_max = 0;
   uint32_t topic_bytes_max = 0;
-  absl::Duration ping_interval;
-  SubscriptionLimits default_limits;
-  SubscriptionLimits highest_limits;
+  absl::Duration ping_interval = {};
+  SubscriptionLimits default_limits = {};
+  SubscriptionLimits highest_limits = {};
 };
 
 enum class Reading {
@@ -124,7 +124,7 @@ struct ClientStats {
   uint64_t incoming_bytes = 0;
   Reading reading = Reading::kOn;
   uint64_t reading_pauses = 0;
-  absl::Duration reading_paused_for;
+  absl::Duration reading_paused_for = {};
 };
 
 class SLUICE_EXPORT Client {

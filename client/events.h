@@ -22,7 +22,7 @@ inline namespace client_v1 {
 // counted what came. received + told_missing + lost == offered.
 struct SubscriptionLoss {
   uint32_t subscription = 0;
-  std::string filter;
+  std::string filter = {};
   uint64_t offered = 0;
   uint64_t received = 0;
   // Announced by gaps in their place.
@@ -31,25 +31,26 @@ struct SubscriptionLoss {
   uint64_t lost = 0;
 };
 
+struct PreviousSession {
+  Reason reason = Reason::kUnspecified;
+  std::string text = {};
+  absl::Duration ended_ago = {};
+  // How many sessions in a row were cut as slow consumers, this one included.
+  uint32_t cuts_in_a_row = 0;
+  // One for each subscription that the broker counted. Filled only when DisconnectedEvent could not say it
+  // (Books::kUnknown there), so that nothing is reported twice.
+  std::vector<SubscriptionLoss> losses = {};
+};
+
 struct ConnectedEvent {
   // "host:port" that we are connected to, and how the broker calls itself.
-  std::string server;
-  std::string broker;
+  std::string server = {};
+  std::string broker = {};
   // 0 at the first time.
   uint64_t reconnects = 0;
 
   // How the previous session ended, when the broker still knew it.
-  struct Previous {
-    Reason reason = Reason::kUnspecified;
-    std::string text;
-    absl::Duration ended_ago;
-    // How many sessions in a row were cut as slow consumers, the previous one included.
-    uint32_t cuts_in_a_row = 0;
-    // One for each subscription that the broker counted. Filled only when DisconnectedEvent could not say it
-    // (Books::kUnknown there), so that nothing is reported twice.
-    std::vector<SubscriptionLoss> losses;
-  };
-  std::optional<Previous> previous;
+  std::optional<PreviousSession> previous = {};
 };
 
 enum class Books {
@@ -62,7 +63,7 @@ enum class Retry { kWillReconnect, kGaveUp };
 struct DisconnectedEvent {
   Reason reason = Reason::kUnspecified;
   // For people: the broker's words, or what the system said.
-  std::string text;
+  std::string text = {};
   // The limit that was reached and the value that reached it (bytes, messages or milliseconds), and the
   // subscription that went over it (0: the session as a whole).
   uint64_t limit = 0;
@@ -70,20 +71,20 @@ struct DisconnectedEvent {
   uint32_t subscription = 0;
 
   Books books = Books::kUnknown;
-  std::vector<SubscriptionLoss> losses;
+  std::vector<SubscriptionLoss> losses = {};
   // Messages that we had handed to the system and that the broker had not confirmed: it may or may not have
   // them. Those still in the outgoing buffer are not among them: they will be sent.
   uint64_t publishes_unknown = 0;
 
   Retry retry = Retry::kWillReconnect;
   // The broker asked to stay away for so long.
-  absl::Duration retry_after;
+  absl::Duration retry_after = {};
 };
 
 // The broker warns that a subscription nears a limit, or that it has come back.
 struct SlowConsumerEvent {
   uint32_t subscription = 0;
-  std::string filter;
+  std::string filter = {};
   enum class State { kRaised, kCleared } state = State::kRaised;
   // The nearest limit, its value, and what is used of it (bytes, messages or milliseconds).
   Reason limit = Reason::kUnspecified;
@@ -96,7 +97,7 @@ struct SlowConsumerEvent {
 // that is pulled it runs on arrival, and ReceivedMessage::missed_before() says it again.
 struct GapEvent {
   uint32_t subscription = 0;
-  std::string filter;
+  std::string filter = {};
   uint64_t messages = 0;
   uint64_t bytes = 0;
   GapCause cause = GapCause::kUnspecified;
@@ -105,7 +106,7 @@ struct GapEvent {
 // Something that was asked for without waiting for the answer was refused: a publish (its topic is not kept,
 // but its number in this client's order from 1), or a subscription at reconnect.
 struct ErrorEvent {
-  absl::Status status;
+  absl::Status status = {};
   uint32_t subscription = 0;
   uint64_t publish = 0;
 };
@@ -114,7 +115,7 @@ struct ErrorEvent {
 struct PausedEvent {
   enum class State { kPaused, kResumed } state = State::kPaused;
   // "shard_busy", "memory", "blocked_by_consumer"
-  std::string cause;
+  std::string cause = {};
 };
 
 struct ClientCallbacks {

@@ -39,9 +39,9 @@ struct ClientOptions {
   // How long one server may take to accept the connection and to answer.
   absl::Duration connect_timeout = absl::Seconds(5);
   Reconnect reconnect = Reconnect::kYes;
-  // After each server has failed once: wait the first delay, doubled each time up to the highest, each
-  // shortened by up to half at random so that a thousand clients do not come back in the same moment. A
-  // broker's wish to stay away longer (`retry_after`) is kept.
+  // Before each round of attempts, one at each server: the first delay, doubled each time up to the highest,
+  // each shortened by up to half at random so that a thousand clients do not come back in the same moment. A
+  // broker's wish to stay away longer (`retry_after`) is kept. It begins anew after a connection that lasted.
   absl::Duration reconnect_delay_first = absl::Milliseconds(50);
   absl::Duration reconnect_delay_max = absl::Seconds(5);
   // 0: random. Given by tests that want to see the same delays again.

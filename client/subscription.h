@@ -70,7 +70,7 @@ struct SubscriptionLimits {
 struct SubscriptionEnd {
   Reason reason = Reason::kUnspecified;
   // OK for kUnsubscribed and kCountReached.
-  absl::Status status;
+  absl::Status status = {};
   // Of its last session.
   uint64_t offered = 0;
   uint64_t received = 0;
@@ -88,8 +88,9 @@ struct SubscribeOptions {
   Run run = Run::kOnDispatchThread;
   // Where handlers run instead, when given. Called by the I/O thread; must not block it.
   Executor executor = {};
-  // Called once, behind the last message, where the handler runs (for a pulled one: on the dispatch thread).
-  // Not called after Unsubscribe(), the destructor or Close(), which end the calls themselves.
+  // Called once, behind the last message, where the handler runs (for an inline or pulled one: on the
+  // dispatch thread). Not called after Unsubscribe(), the destructor or Close(), which end the calls
+  // themselves.
   std::function<void(const SubscriptionEnd&)> on_end = {};
 
   Confirmation confirmation = Confirmation::kWait;
@@ -136,8 +137,9 @@ class SLUICE_EXPORT Subscription {
   // broker.
   void Unsubscribe();
 
-  // Ends it after `messages` more than were received so far in all, or at once if that many have come: the
-  // broker ends it, so that not one more is sent. (N of a new subscription: SubscribeOptions::messages_max.)
+  // Ends it when it has received `messages` in all since Subscribe(), or at once if so many have come: the
+  // broker ends it, so that not one more is sent. InvalidArgument: 0. (For a new one:
+  // SubscribeOptions::messages_max.)
   absl::Status UnsubscribeAfter(uint64_t messages);
 
   // Asks the broker to end it and waits until every message that it had sent has been handled (for a pulled

@@ -23,6 +23,9 @@ namespace sluice {
 // Connect is accepted. Parsing costs memory, and nothing that a client may ask is longer.
 inline constexpr uint32_t kControlBodyBytesMax = 16 << 10;
 
+// No frame of the broker but a message has a longer body; a client may refuse one by its length alone.
+inline constexpr uint32_t kServerControlBodyBytesMax = 1 << 20;
+
 enum class ControlVerdict {
   kOk,
   kTooLarge,

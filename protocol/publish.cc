@@ -230,19 +230,18 @@ bool ReadMessage(std::string_view body, MessageView* view) {
   view->headers.clear();
   std::string_view rest;
   if (!TakeMessage(&body, &rest) || !IsBrokersPart(body)) return false;
+  uint32_t seen = 0;
   while (!rest.empty()) {
     uint8_t tag;
     std::string_view value;
     if (!TakeField(&rest, &tag, &value)) return false;
     switch (tag) {
       case kTopicTag:
-        view->topic = value;
-        break;
       case kPayloadTag:
-        view->payload = value;
-        break;
       case kReplyToTag:
-        view->reply_to = value;
+        if ((seen & (1u << tag)) != 0) return false;
+        seen |= 1u << tag;
+        (tag == kTopicTag ? view->topic : tag == kPayloadTag ? view->payload : view->reply_to) = value;
         break;
       case kHeaderTag: {
         HeaderView header;

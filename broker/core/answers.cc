@@ -18,7 +18,7 @@ void Answers::Tell(uint64_t turn_done, Subscriber* subscriber) {
   for (; !answers_.empty() && answers_.front().turn <= turn_done; answers_.pop_front()) {
     const Answer& answer = answers_.front();
     if (const auto* subscribed = std::get_if<SubscribedAnswer>(&answer.what)) {
-      subscriber->TellSubscribed(subscribed->subscription);
+      subscriber->TellSubscribed(subscribed->subscription, answer.turn);
       continue;
     }
     v1::ServerFrame frame;

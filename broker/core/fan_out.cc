@@ -90,7 +90,12 @@ void FanOut::Settle(FilterGroup* group, absl::Time now) {
 }
 
 uint64_t FanOut::DealAgain(FilterGroup* group, Subscription* from) {
-  if (!group->wanted()) return 0;
+  // One that has its last message stays a member until the turn takes it out.
+  const bool taken =
+      std::any_of(group->members.begin(), group->members.end(), [](const Subscription* member) {
+        return member->offered < member->offered_max && member->ended == v1::REASON_UNSPECIFIED;
+      });
+  if (!taken && group->remotes.empty()) return 0;
   const Ring<Slice>& waiting = from->queue.slices();
   uint64_t messages = 0;
   for (size_t i = 0; i < waiting.size(); ++i) {
@@ -337,6 +342,9 @@ void FanOut::Finish(FilterGroup* group) {
     runs->clear();
     if (runs->capacity() > kRunsKept) runs->shrink_to_fit();
   }
+  if (group->kind() == GroupKind::kDealt) {
+    for (Dealt& dealt : dealt_) dealt.runs.clear();
+  }
   slices_.clear();
   kept_slices_.clear();
 }
@@ -356,6 +364,8 @@ std::vector<FanOut::Outgoing> FanOut::TakeLetters() {
 }
 
 std::vector<Subscription*> FanOut::TakeEnded() { return std::exchange(ended_, {}); }
+
+void FanOut::Forget(Subscription* subscription) { std::erase(ended_, subscription); }
 
 void FanOut::Forget(Subscriber* subscriber) {
   std::erase(listed_, subscriber);

@@ -78,6 +78,8 @@ class FanOut {
   // Subscriptions that reached their count; the caller takes them out of their group.
   std::vector<Subscription*> TakeEnded();
 
+  // The subscription has left its group otherwise: TakeEnded() does not return it any more.
+  void Forget(Subscription* subscription);
   // The subscriber is about to be destroyed; its subscriptions have left their groups.
   void Forget(Subscriber* subscriber);
 

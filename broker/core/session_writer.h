@@ -105,6 +105,9 @@ class SessionWriter {
   // A circular list (next_active) of the subscriptions that have something to send; null when there is none.
   Subscription* active() const { return active_; }
 
+  // Whose frame is half on the wire; it need not be active. Null: nobody's, or it is gone.
+  Subscription* in_flight() const { return rest_ ? rest_->owner : nullptr; }
+
   bool empty() const { return !rest_ && header_rest_.empty() && control_bytes() == 0 && active_ == nullptr; }
 
   // For closing: drops the control frames that have not begun to leave. The queues are the caller's to empty.
@@ -117,6 +120,9 @@ class SessionWriter {
   void GatherQueue(Subscription* subscription, bool alone, WriteScratch* scratch) const;
   void Book(const WriteScratch& scratch, size_t taken, FlushResult* result);
   void BookQueue(Subscription* subscription, uint32_t taken, bool whole, FlushResult* result);
+  void SkipSentControl();
+  void ClearControl();
+  uint32_t control_frame_bytes() const;
 
   struct Rest {
     FrameRest frame;
@@ -126,8 +132,9 @@ class SessionWriter {
   std::string header_rest_;
   uint32_t header_rest_subscription_ = 0;
 
-  // Begins at the first control frame that has not left completely.
   std::string control_;
+  // Where the first control frame that has not left completely begins, and how far the lane has left.
+  size_t control_begin_ = 0;
   size_t control_sent_ = 0;
 
   // Whose messages the peer takes the next message for.

@@ -48,9 +48,10 @@ Subscription* Subscriber::Find(uint32_t id) const {
   return found == subscriptions_.end() ? nullptr : found->second.get();
 }
 
-void Subscriber::TellSubscribed(uint32_t id) {
+void Subscriber::TellSubscribed(uint32_t id, uint64_t turn) {
   Subscription* subscription = Find(id);
-  if (subscription == nullptr || subscription->told == Subscription::Told::kYes) return;
+  if (subscription == nullptr || subscription->turn != turn) return;
+  if (subscription->told == Subscription::Told::kYes) return;
   subscription->told = Subscription::Told::kYes;
   v1::ServerFrame frame;
   v1::Subscribed* subscribed = frame.mutable_subscribed();
@@ -63,6 +64,7 @@ void Subscriber::TellSubscribed(uint32_t id) {
     limits->set_pending_age_max_ms(Milliseconds(subscription->limits.pending_age_max));
   }
   QueueControl(frame);
+  if (!subscription->queue.empty()) writer_.Activate(subscription);
 }
 
 Subscriber::Offered Subscriber::Offer(Subscription* subscription, std::span<const Slice> slices,
@@ -89,7 +91,7 @@ Subscriber::Offered Subscriber::Offer(Subscription* subscription, std::span<cons
   if (offered.queued == 0) return offered;
   pending_bytes_ += offered.queued_bytes;
   pending_messages_ += offered.queued;
-  writer_.Activate(subscription);
+  if (subscription->told == Subscription::Told::kYes) writer_.Activate(subscription);
   if (full_) Judge(subscription, now);
   return offered;
 }
@@ -97,7 +99,7 @@ Subscriber::Offered Subscriber::Offer(Subscription* subscription, std::span<cons
 void Subscriber::End(Subscription* subscription, v1::Reason reason, MemoryAccount* account, absl::Time now) {
   subscription->ended = reason;
   if (closed_) return;
-  TellSubscribed(subscription->id);
+  TellSubscribed(subscription->id, subscription->turn);
   v1::ServerFrame frame;
   v1::Unsubscribed* unsubscribed = frame.mutable_unsubscribed();
   unsubscribed->set_subscription(subscription->id);
@@ -106,6 +108,11 @@ void Subscriber::End(Subscription* subscription, v1::Reason reason, MemoryAccoun
   subscription->queue.Push(InPlaceSlice(frame, account, now));
   writer_.Activate(subscription);
   ending_.push_back(subscription);
+}
+
+void Subscriber::QueueControl(const google::protobuf::MessageLite& frame) {
+  writer_.QueueControl(frame);
+  if (full_) JudgeControl();
 }
 
 FlushResult Subscriber::Flush(Transport* transport, WriteScratch* scratch, uint64_t bytes_max,
@@ -123,12 +130,12 @@ FlushResult Subscriber::Flush(Transport* transport, WriteScratch* scratch, uint6
       break;
     case FlushOutcome::kBlocked:
       full_ = true;
+      NoteAcknowledged(transport, now);
       if (!stalled_) {
         stalled_ = true;
         stall_ = {now, result.taken_bytes, 0};
+        progress_at_ = now;
       }
-      progress_at_ = now;
-      acked_bytes_ = transport->BytesAcked().value_or(0);
       JudgeAll(now);
       break;
     case FlushOutcome::kCapped:
@@ -156,6 +163,12 @@ void Subscriber::BecameWritable() {
   if (!full_) return;
   full_ = false;
   ++stall_.resumes;
+}
+
+void Subscriber::NoteAcknowledged(Transport* transport, absl::Time now) {
+  const uint64_t acked_bytes = transport->BytesAcked().value_or(0);
+  if (acked_bytes > acked_bytes_) progress_at_ = now;
+  acked_bytes_ = acked_bytes;
 }
 
 void Subscriber::Judge(Subscription* subscription, absl::Time now) {
@@ -203,6 +216,12 @@ void Subscriber::Tell(const Subscription& subscription, const Nearness& nearest,
   QueueControl(frame);
 }
 
+void Subscriber::JudgeControl() {
+  if (over_.has_value() || closed_ || limits_->control_bytes_max == 0) return;
+  if (writer_.control_bytes() <= limits_->control_bytes_max) return;
+  over_ = {v1::REASON_CONTROL_BYTES, limits_->control_bytes_max, writer_.control_bytes(), 0};
+}
+
 void Subscriber::JudgeAll(absl::Time now) {
   if (closed_) return;
   next_check_ = now + kCheckEveryMax;
@@ -210,6 +229,8 @@ void Subscriber::JudgeAll(absl::Time now) {
     const absl::Duration every = std::clamp(limits_->write_timeout / 4, kCheckEveryMin, kCheckEveryMax);
     next_check_ = std::min(now + every, progress_at_ + limits_->write_timeout);
   }
+  // With nothing behind it its subscription is not active, but the frame in flight grows old as well.
+  if (Subscription* in_flight = writer_.in_flight(); in_flight != nullptr) Judge(in_flight, now);
   if (Subscription* first = writer_.active(); first != nullptr) {
     Subscription* subscription = first;
     do {
@@ -217,18 +238,13 @@ void Subscriber::JudgeAll(absl::Time now) {
       subscription = subscription->next_active;
     } while (subscription != first);
   }
-  if (!over_.has_value() && limits_->control_bytes_max != 0 &&
-      writer_.control_bytes() > limits_->control_bytes_max) {
-    over_ = {v1::REASON_CONTROL_BYTES, limits_->control_bytes_max, writer_.control_bytes(), 0};
-  }
+  JudgeControl();
   next_check_ = std::max(next_check_, now + kCheckEveryMin);
 }
 
 void Subscriber::Check(Transport* transport, absl::Time now) {
   if (!full_ || closed_) return;
-  const uint64_t acked_bytes = transport->BytesAcked().value_or(0);
-  if (acked_bytes > acked_bytes_) progress_at_ = now;
-  acked_bytes_ = acked_bytes;
+  NoteAcknowledged(transport, now);
   JudgeAll(now);
   const absl::Duration still = now - progress_at_;
   if (!over_.has_value() && limits_->write_timeout > absl::ZeroDuration() &&
@@ -239,8 +255,10 @@ void Subscriber::Check(Transport* transport, absl::Time now) {
 
 SendQueue::Dropped Subscriber::Close(ControlFrames control_frames) {
   closed_ = true;
-  lag_report_.cleared += static_cast<uint32_t>(lagging_.size());
-  lagging_.clear();
+  for (Subscription* subscription : std::exchange(lagging_, {})) {
+    subscription->lagging = Subscription::Lagging::kNo;
+    ++lag_report_.cleared;
+  }
   SendQueue::Dropped dropped;
   for (const auto& [id, subscription] : subscriptions_) {
     const SendQueue::Dropped one = subscription->queue.DropWaiting();

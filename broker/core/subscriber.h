@@ -76,11 +76,13 @@ class Subscriber {
     for (const auto& [id, subscription] : subscriptions_) visit(subscription.get());
   }
 
-  // Sends Subscribed, unless that was done or it has gone. (An ending subscription is told by itself.)
-  void TellSubscribed(uint32_t id);
+  // Sends Subscribed, unless that was done or it has gone: one of the same id that was asked for in another
+  // turn is not meant. (An ending subscription is told by itself.)
+  void TellSubscribed(uint32_t id, uint64_t turn);
 
   // Appends slices to the subscription's queue and counts their messages as offered: all of them, or as many
-  // as its count allows, in which case it ends. A closed subscriber takes nothing.
+  // as its count allows, in which case it ends. A closed subscriber takes nothing. None leaves before
+  // Subscribed.
   struct Offered {
     uint64_t matched = 0;  // messages
     uint64_t queued = 0;
@@ -96,7 +98,7 @@ class Subscriber {
   void RemoveEnded();
 
   // A frame that goes before all queues.
-  void QueueControl(const google::protobuf::MessageLite& frame) { writer_.QueueControl(frame); }
+  void QueueControl(const google::protobuf::MessageLite& frame);
 
   // Writes until everything is written, the socket is full, or `bytes_max` were taken.
   FlushResult Flush(Transport* transport, WriteScratch* scratch, uint64_t bytes_max, absl::Time now);
@@ -146,6 +148,8 @@ class Subscriber {
   void Judge(Subscription* subscription, absl::Time now);
   void ClearLagging(absl::Time now);
   void Tell(const Subscription& subscription, const Nearness& nearest, v1::SlowConsumer::State state);
+  void NoteAcknowledged(Transport* transport, absl::Time now);
+  void JudgeControl();
   void JudgeAll(absl::Time now);
 
   const uint64_t token_;

@@ -30,6 +30,8 @@ struct Subscription {
 
   // Whether its client has got Subscribed, which stands before everything else about it.
   enum class Told : uint8_t { kNo, kYes } told = Told::kNo;
+  // The shard's turn in which it was asked for.
+  uint64_t turn = 0;
 
   // Messages that matched since it came into force.
   uint64_t offered = 0;

@@ -45,6 +45,15 @@ absl::Status SetOption(int fd, int level, int option, int value, const char* nam
   return ErrorStatus(errno, name);
 }
 
+// TCP_CLOSE of the C library's header, which cannot stand beside the kernel's.
+constexpr uint8_t kTcpStateClose = 7;
+
+// How many bytes of the struct the kernel has filled; 0 when it cannot.
+socklen_t ReadTcpInfo(int fd, tcp_info* info) {
+  socklen_t bytes = sizeof *info;
+  return ::getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &bytes) == 0 ? bytes : 0;
+}
+
 int SaturatedInt(uint32_t value) {
   return static_cast<int>(std::min<uint32_t>(value, std::numeric_limits<int>::max()));
 }
@@ -87,8 +96,7 @@ void Socket::SetLingerZero() {
 
 std::optional<uint64_t> Socket::BytesAcked() const {
   tcp_info info = {};
-  socklen_t bytes = sizeof info;
-  if (::getsockopt(fd_.get(), IPPROTO_TCP, TCP_INFO, &info, &bytes) != 0) return std::nullopt;
+  const socklen_t bytes = ReadTcpInfo(fd_.get(), &info);
   // Kernels before 4.1 fill less of the struct.
   if (bytes < offsetof(tcp_info, tcpi_bytes_acked) + sizeof info.tcpi_bytes_acked) return std::nullopt;
   return info.tcpi_bytes_acked;
@@ -97,6 +105,10 @@ std::optional<uint64_t> Socket::BytesAcked() const {
 uint64_t Socket::UnsentBytes() const {
   int bytes = 0;
   if (::ioctl(fd_.get(), SIOCOUTQ, &bytes) != 0 || bytes < 0) return 0;
+  if (bytes == 0) return 0;
+  // After a reset the kernel goes on reporting what was never acknowledged.
+  tcp_info info = {};
+  if (ReadTcpInfo(fd_.get(), &info) > 0 && info.tcpi_state == kTcpStateClose) return 0;
   return static_cast<uint64_t>(bytes);
 }
 

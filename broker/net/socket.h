@@ -97,7 +97,8 @@ class Socket {
   std::optional<uint64_t> BytesAcked() const;
 
   // Bytes that were written and that the peer's kernel has not acknowledged: under way, or not sent at all.
-  // 0 when that cannot be told. Our end of the stream (ShutdownWrite) counts as one until it is acknowledged.
+  // 0 when that cannot be told, or the connection is gone. Our end of the stream (ShutdownWrite) counts as
+  // one until it is acknowledged.
   uint64_t UnsentBytes() const;
 
   // Sets what is not 0. The first option that the kernel refuses is named by the error; those before it are

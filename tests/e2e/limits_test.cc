@@ -262,6 +262,37 @@ TEST_F(LimitsTest, ALaggingSubscriptionIsWarnedAndClearedWithoutBeingCut) {
   EXPECT_THAT(broker_.LogLines(kCutLine), SizeIs(0));
 }
 
+class AskingTest : public LimitsTest {
+ protected:
+  AskingTest() : LimitsTest({"--control-bytes-max=64KiB", "--goodbye-timeout=20s"}) {}
+};
+
+TEST_F(AskingTest, OneThatKeepsAskingAndNeverReadsIsCut) {
+  WireClient victim = Victim();
+  load_.Step(100, 1000);
+  const uint64_t before = broker_.ResidentBytes();
+  std::string questions;
+  v1::ClientFrame ping;
+  for (uint64_t id = 1; id <= 2000; ++id) {
+    ping.mutable_ping()->set_id(id);
+    questions += Encode(ping);
+  }
+  while (broker_.LogLines(kCutLine).empty()) {
+    ASSERT_TRUE(victim.TrySendRaw(questions));
+    load_.Step(10, 1000);
+  }
+  if (!kSanitized) {
+    EXPECT_LE(broker_.ResidentBytes(), before + (4 << 20));
+  }
+  // What was on its way comes whole, then Goodbye instead of the answers that waited.
+  const v1::Goodbye goodbye = victim.ExpectGoodbye(v1::REASON_CONTROL_BYTES);
+  EXPECT_EQ(goodbye.limit(), 64u << 10);
+  EXPECT_GT(goodbye.value(), 64u << 10);
+  // One read of questions may bring it over, not a second's worth of them.
+  EXPECT_LE(goodbye.value(), (64u << 10) + (128u << 10));
+  EXPECT_EQ(broker_.Metric(CutsBy(v1::REASON_CONTROL_BYTES)), 1);
+}
+
 // ---- Memory ----
 
 class ManyStuckTest : public ::testing::Test {

@@ -234,6 +234,14 @@ TEST(ReadMessage, RefusesEveryTruncation) {
   for (size_t size = 0; size < body.size(); ++size) EXPECT_FALSE(ReadMessage(body.substr(0, size), &view));
 }
 
+TEST(ReadMessage, RefusesWhatStandsTwice) {
+  MessageView view;
+  for (const char* twice :
+       {"\x0a\x01t\x0a\x01t", "\x0a\x01t\x12\x01p\x12\x01p", "\x0a\x01t\x1a\x01r\x1a\x01r"}) {
+    EXPECT_FALSE(ReadMessage(Wrap(twice), &view));
+  }
+}
+
 TEST(ReadMessage, ForgetsThePreviousMessage) {
   MessageView view;
   const std::string full = Body(Sample());

@@ -51,6 +51,11 @@ std::string Varint(uint64_t value) {
   return bytes;
 }
 
+WireClient::WireClient(uint16_t port, const SocketPairOptions& options) : socket_(ConnectTo(port, options)) {
+  // Small frames at once: otherwise every second one waits for an acknowledgement of the first.
+  if (!socket_.Apply({.nodelay = true}).ok()) throw std::runtime_error("TCP_NODELAY");
+}
+
 v1::Connected WireClient::Connect(std::string_view name, std::string_view previous_session) {
   v1::ClientFrame frame;
   frame.mutable_connect()->set_protocol_version(kProtocolVersion);
@@ -194,6 +199,14 @@ std::optional<v1::ServerFrame> WireClient::NextFrame() {
   v1::ServerFrame frame = std::move(kept_.front());
   kept_.pop_front();
   return frame;
+}
+
+std::optional<v1::ServerFrame> WireClient::PollFrame() {
+  if (!kept_.empty()) return NextFrame();
+  for (;;) {
+    if (std::optional<v1::ServerFrame> frame = ParseNext()) return frame;
+    if (ReadSome(kReadBytesMax) != Fill::kBytes) return std::nullopt;
+  }
 }
 
 // The first of one of these kinds, out of its order.

@@ -55,8 +55,7 @@ class WireClient {
  public:
   // Connects the socket and says nothing. A small receive buffer makes a client that does not read block the
   // broker soon.
-  explicit WireClient(uint16_t port, const SocketPairOptions& options = {})
-      : socket_(ConnectTo(port, options)) {}
+  explicit WireClient(uint16_t port, const SocketPairOptions& options = {});
   WireClient(WireClient&&) = default;
   WireClient& operator=(WireClient&&) = default;
 
@@ -86,6 +85,8 @@ class WireClient {
 
   // The next frame; nothing at the end of the stream, or when the connection broke.
   std::optional<v1::ServerFrame> NextFrame();
+  // The next frame if it has come; nothing otherwise, also at the end.
+  std::optional<v1::ServerFrame> PollFrame();
   // The next of that kind.
   v1::ServerFrame NextOf(v1::ServerFrame::FrameCase kind);
   // The next message, with the subscription that the last Delivery named.

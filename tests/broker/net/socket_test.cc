@@ -335,6 +335,14 @@ TEST(SocketProgressTest, OurEndCountsAsOneByteUntilItIsAcknowledged) {
   EXPECT_TRUE(Eventually([&] { return pair.server.UnsentBytes() == 0; }));
 }
 
+TEST(SocketProgressTest, NothingIsUnsentToAPeerThatHasReset) {
+  SocketPair pair = ConnectedTcpPair(kSmall);
+  WriteUntilFull(pair.server);
+  ASSERT_GT(pair.server.UnsentBytes(), 1u);
+  ResetByClient(&pair);
+  EXPECT_EQ(pair.server.UnsentBytes(), 0u);
+}
+
 // How the stream ends for a client that reads on: the bytes before it do not matter.
 IoStatus EndOf(Socket* socket) {
   for (;;) {
