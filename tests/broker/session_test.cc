@@ -524,6 +524,50 @@ TEST_F(SessionTest, EverythingBeforeTheEndOfTheStreamIsProcessedAndAnswered) {
   EXPECT_EQ(rig_.counters.frames_truncated.Get(), 0u);
 }
 
+TEST_F(SessionTest, AfterThePollerSawTheEndReadsGoOnUntilTheyFindIt) {
+  Peer* peer = rig_.ConnectAs("client");
+  rig_.Send(peer, PingFrame(1));
+  peer->client.ShutdownWrite();
+  ASSERT_TRUE(testing::Eventually([&] {
+    pollfd ready = {.fd = peer->session->fd(), .events = POLLRDHUP, .revents = 0};
+    return ::poll(&ready, 1, 0) == 1;
+  }));
+  // With edges nobody will say again that there is something to read.
+  peer->session->PeerClosed();
+  EXPECT_EQ(peer->session->Read(rig_.now), Session::ReadOutcome::kMore);
+  EXPECT_FALSE(peer->session->closing());
+  EXPECT_EQ(peer->session->Read(rig_.now), Session::ReadOutcome::kNothing);
+  EXPECT_TRUE(peer->session->closing());
+  EXPECT_EQ(peer->session->Read(rig_.now), Session::ReadOutcome::kNothing);
+  rig_.AwaitGoodbye(peer);
+  EXPECT_EQ(peer->frames.front().server_pong().id(), 1u);
+}
+
+TEST_F(SessionTest, AReadThatFillsItsRoomAsksForMore) {
+  Peer* peer = rig_.ConnectAs("client");
+  rig_.SendRaw(peer, Encoded(PublishFrame("a", std::string(kReadBytesMax, 'x'))));
+  ASSERT_TRUE(
+      testing::Eventually([&] { return peer->session->Read(rig_.now) == Session::ReadOutcome::kMore; }));
+}
+
+TEST_F(SessionTest, AnswersThatWaitForOtherShardsAreStillTold) {
+  Peer* peer = rig_.ConnectAs("client");
+  rig_.other_shards = SessionRig::OtherShards::kBusy;
+  rig_.Send(peer, PingFrame(1));
+  rig_.Send(peer, SubscribeFrame(1, "a"));
+  peer->client.ShutdownWrite();
+  rig_.Until([&] { return peer->session->closing(); });
+  for (int i = 0; i < 5; ++i) rig_.Turn();
+  rig_.Receive(peer);
+  EXPECT_TRUE(peer->frames.empty());
+  EXPECT_EQ(rig_.ended_total(), 0u);
+  rig_.other_shards = SessionRig::OtherShards::kDone;
+  rig_.AwaitGoodbye(peer);
+  ASSERT_EQ(peer->frames.size(), 3u);
+  EXPECT_EQ(peer->frames[0].server_pong().id(), 1u);
+  EXPECT_TRUE(peer->frames[1].has_subscribed());
+}
+
 TEST_F(SessionTest, WhoEndsItsDirectionStillGetsWhatIsQueued) {
   Peer* peer = Blocked(500'000, 3);
   peer->client.ShutdownWrite();
