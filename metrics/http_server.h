@@ -20,34 +20,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
-#include <string>
-#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "broker/net/address.h"
+#include "metrics/http_pages.h"
 
 namespace sluice {
-
-struct HttpResponse {
-  int status = 200;
-  std::string body;
-  const char* content_type = "text/plain; charset=utf-8";  // must outlive the server
-};
-
-// What the server serves.
-class HttpPages {
- public:
-  virtual ~HttpPages() = default;
-
-  // Called on the thread that serves all connections, so it must not wait. nullopt: SlowPage() is the answer.
-  virtual std::optional<HttpResponse> Page(std::string_view path) = 0;
-
-  // Called on a thread of its own, never twice at a time. One call answers everybody who asked before it
-  // began; who asks meanwhile gets the next.
-  virtual HttpResponse SlowPage() = 0;
-};
 
 struct HttpServerOptions {
   size_t connections_max = 64;
@@ -78,7 +57,6 @@ class HttpServer {
 
  private:
   class Loop;
-  class PageBuilder;
 
   HttpServer();
 
