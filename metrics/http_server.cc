@@ -71,6 +71,7 @@ class HttpServer::Loop {
       kClosing,  // the answer left; the client closes next
     };
     net::Socket socket;
+    absl::Time accepted_at;
     absl::Time deadline;
     State state = State::kReading;
     std::string received;
@@ -91,7 +92,9 @@ class HttpServer::Loop {
   void Add(net::Socket socket);
   void PauseAccepting();
   void ResumeAccepting();
-  void EvictOne();
+  // Closes the oldest that was answered, or that was accepted by then and has sent no request yet.
+  enum class Evicted { kNone, kOne };
+  [[nodiscard]] Evicted EvictIdle(absl::Time accepted_until);
 
   void OnEvent(const net::Event& event);
   void OnReadable(Connections::iterator at);
@@ -189,6 +192,9 @@ void HttpServer::Loop::Accept() {
         spare_.Refill();
         return;
       case net::AcceptStatus::kOutOfDescriptors:
+        // Whoever has the only one had time for a request, but no longer than that while others wait.
+        if (EvictIdle(now_ - kAcceptPause) == Evicted::kOne) break;
+        return PauseAccepting();
       case net::AcceptStatus::kOutOfMemory:
       case net::AcceptStatus::kError:
         return PauseAccepting();
@@ -197,11 +203,14 @@ void HttpServer::Loop::Accept() {
 }
 
 void HttpServer::Loop::Add(net::Socket socket) {
-  if (connections_.size() >= options_.connections_max) EvictOne();
+  if (connections_.size() >= options_.connections_max && EvictIdle(now_) == Evicted::kNone) {
+    Close(connections_.begin());
+  }
   const uint64_t token = next_token_++;
   if (!poller_.Add(socket.fd(), token, net::Interest::kReadLevel).ok()) return;
   Connection connection;
   connection.socket = std::move(socket);
+  connection.accepted_at = now_;
   connection.deadline = now_ + options_.request_timeout;
   connections_.emplace(token, std::move(connection));
 }
@@ -218,20 +227,22 @@ void HttpServer::Loop::ResumeAccepting() {
   accept_again_at_ = modified.ok() ? absl::InfiniteFuture() : now_ + kAcceptPause;
 }
 
-void HttpServer::Loop::EvictOne() {
+HttpServer::Loop::Evicted HttpServer::Loop::EvictIdle(absl::Time accepted_until) {
   for (auto at = connections_.begin(); at != connections_.end();) {
     const uint64_t token = at->first;
     // What it sent may have arrived since the last look.
     if (at->second.state == Connection::State::kReading) OnReadable(at);
     at = connections_.lower_bound(token);
-    if (at == connections_.end() || at->first != token) return;  // that ended it
-    if (at->second.state == Connection::State::kReading || at->second.state == Connection::State::kClosing) {
+    if (at == connections_.end() || at->first != token) return Evicted::kOne;  // that ended it
+    const Connection& connection = at->second;
+    if (connection.state == Connection::State::kClosing ||
+        (connection.state == Connection::State::kReading && connection.accepted_at <= accepted_until)) {
       Close(at);
-      return;
+      return Evicted::kOne;
     }
     ++at;
   }
-  Close(connections_.begin());
+  return Evicted::kNone;
 }
 
 // ---- Connections are served ----

@@ -11,7 +11,8 @@
 // - not read its answer: cut after response_timeout;
 // - come a thousand times: at connections_max the oldest goes that has not sent its request, or else the
 //   oldest. A client that sends its request at once is answered before that happens;
-// - find the process without descriptors: a spare one is kept, so that one client at a time is still served.
+// - find the process without descriptors: a spare one is kept, so that one client at a time is still served,
+//   and has a tenth of a second for its request while others wait.
 //
 // Internal to metrics. Thread safety: Start and the destructor from one thread.
 #ifndef SLUICE_METRICS_HTTP_SERVER_H_

@@ -450,13 +450,29 @@ TEST_F(HttpServerTest, WithoutDescriptorsItWaitsWithoutSpinning) {
   std::vector<net::FileDescriptor> unconnected = Unconnected(2);
   const DescriptorLimit none(0);
   net::Socket holder = Connect(std::move(unconnected[0]));
-  WriteBytes(holder, "GET");
+  WriteBytes(holder, kGetSlow);
+  pages_.WaitUntilBegun(1);
   net::Socket waiting = Connect(std::move(unconnected[1]));
   WriteBytes(waiting, kGetFast);
   EXPECT_LT(watch.Share(), 0.5);
-  // The one that takes the only descriptor leaves.
-  holder.ShutdownWrite();
+  // The one that has the only descriptor is answered; the other takes its place.
+  pages_.Let(1);
+  EXPECT_EQ(ParseHttpReply(ReadUntilEof(holder)).body, "slow 1\n");
   EXPECT_EQ(ParseHttpReply(ReadUntilEof(waiting)).body, "fast\n");
+}
+
+TEST_F(HttpServerTest, WithoutDescriptorsASlowClientDoesNotKeepTheOnlyOne) {
+  Start();
+  std::vector<net::FileDescriptor> unconnected = Unconnected(4);
+  const DescriptorLimit none(0);
+  std::vector<net::Socket> slow;
+  for (int i = 0; i < 3; ++i) {
+    slow.push_back(Connect(std::move(unconnected[static_cast<size_t>(i)])));
+    WriteBytes(slow.back(), "GET");
+  }
+  net::Socket client = Connect(std::move(unconnected[3]));
+  WriteBytes(client, kGetFast);
+  EXPECT_EQ(ParseHttpReply(ReadUntilEof(client)).body, "fast\n");
 }
 
 TEST_F(HttpServerTest, WaitingForRoomToWriteDoesNotSpin) {
