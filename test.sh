@@ -1,22 +1,20 @@
 #!/usr/bin/env bash
-# Installs what is missing (Debian 12), builds, and runs the tests.
+# Installs what is missing (Debian 12), builds, and runs the tests: unit and e2e in release and under the
+# sanitizers. `./test.sh release` runs one preset only; `./test.sh slow` what takes long.
 set -euo pipefail
 cd "$(dirname "$0")"
-packages=(build-essential cmake ninja-build protobuf-compiler libprotobuf-dev libabsl-dev libfmt-dev
-          libgtest-dev libgmock-dev prometheus-cpp-dev libspdlog-dev libcli11-dev
-          libtomlplusplus-dev nlohmann-json3-dev ccache python3 python3-protobuf)
-missing=()
-for package in "${packages[@]}"; do
-  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
-done
-if ((${#missing[@]})); then
-  run=()
-  [[ $(id -u) == 0 ]] || run=(sudo)
-  "${run[@]}" apt-get update -qq
-  "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+source ./packages.sh
+install_packages "${test_packages[@]}"
+labels=(-LE slow)
+presets=("$@")
+if [[ ${1:-} == slow ]]; then
+  labels=(-L slow)
+  presets=(release)
 fi
-for preset in release asan; do
-  cmake --preset "$preset"
+((${#presets[@]})) || presets=(release asan tsan)
+for preset in "${presets[@]}"; do
+  echo "== $preset"
+  cmake --preset "$preset" >/dev/null
   cmake --build --preset "$preset" -j2
-  ctest --preset "$preset"
+  ctest --preset "$preset" "${labels[@]}" -j2
 done

@@ -25,7 +25,12 @@ std::string FullGoodbye() {
 
 Acceptor::Acceptor(net::ListenerSocket listener, const net::SocketOptions& options, ConnectionSlots* slots,
                    ShardCounters* counters, Logger* log)
-    : listener_(std::move(listener)), options_(options), slots_(slots), counters_(counters), log_(log) {
+    : listener_(std::move(listener)),
+      options_(options),
+      full_goodbye_(FullGoodbye()),
+      slots_(slots),
+      counters_(counters),
+      log_(log) {
   (void)spare_.Refill();
 }
 
@@ -77,8 +82,7 @@ Acceptor::Next Acceptor::OutOfDescriptors(absl::Time now, int error) {
   Next next = Next::kGoOn;
   if (shed.status == net::AcceptStatus::kAccepted) {
     counters_->connections_refused.Add();
-    std::string goodbye = FullGoodbye();
-    const iovec piece = {goodbye.data(), goodbye.size()};
+    const iovec piece = {const_cast<char*>(full_goodbye_.data()), full_goodbye_.size()};
     (void)shed.socket.Write({&piece, 1});
     shed.socket.ShutdownWrite();
     shed.socket.Close();

@@ -13,6 +13,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -97,6 +98,8 @@ class Acceptor {
 
   net::ListenerSocket listener_;
   const net::SocketOptions options_;
+  // Made beforehand: when it is needed, the process has run out of one thing already.
+  const std::string full_goodbye_;
   ConnectionSlots* const slots_;
   ShardCounters* const counters_;
   Logger* const log_;

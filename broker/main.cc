@@ -1,5 +1,6 @@
 // sluiced: starts a Broker from the command line, and ends it at a signal.
 #include <fmt/format.h>
+#include <google/protobuf/stubs/logging.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -68,6 +69,8 @@ int Serve(const Config& config) {
   const sigset_t signals = SignalsToWaitFor();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
+  // It writes a line of its own to standard error for each text of a client that is not UTF-8.
+  google::protobuf::SetLogHandler(nullptr);
 
   const std::unique_ptr<Logger> log = Logger::ToStderr(config.log_level, config.log_format);
   for (const std::string& note : config.notes) log->Info(note);

@@ -700,6 +700,11 @@ void Session::StartDraining(absl::Time now) {
 }
 
 void Session::SayGoodbye(absl::Time now) {
+  state_ = State::kGoodbye;
+  // First, so that the numbers of the Goodbye hold.
+  subscriber_.ForEachSubscription([&](const Subscription* subscription) {
+    if (subscription->group != nullptr) context_->fan_out.Settle(subscription->group, now);
+  });
   if (IsSlowConsumer(end_->reason)) ++cuts_in_a_row_;
   v1::Goodbye goodbye = MakeGoodbye();
   LogEnd(now);
@@ -735,7 +740,6 @@ void Session::SayGoodbye(absl::Time now) {
   v1::ServerFrame frame;
   *frame.mutable_goodbye() = std::move(goodbye);
   subscriber_.QueueControl(frame);
-  state_ = State::kGoodbye;
   close_by_ = now + context_->limits.goodbye_timeout;
   if (subscriber_.wants_flush()) (void)Flush(now);
 }
@@ -803,7 +807,6 @@ void Session::LogEnd(absl::Time now) const {
 void Session::Finish(absl::Time now) {
   if (state_ == State::kConnecting || state_ == State::kOpen || state_ == State::kDraining) {
     // The connection broke: what is left to do of SayGoodbye happens without the client, and comes back here.
-    state_ = State::kGoodbye;
     return SayGoodbye(now);
   }
   if (transport_.socket().UnsentBytes() > 1 || !subscriber_.writer().empty()) {

@@ -213,11 +213,11 @@ class SLUICE_EXPORT Client {
   // all the same.
   absl::Status Drain(absl::Duration timeout = kDefaultTimeout);
 
-  // Sends what is buffered, parts from the broker and stops the threads; received messages that were not
-  // handled yet are thrown away, and when it returns no handler or callback is running or will come. From
-  // within a handler or callback it returns at once and the rest happens behind it. Unavailable,
-  // DeadlineExceeded: the text says how many published messages were not sent or are unknown. A second call
-  // returns what the first did.
+  // Sends what is buffered (if there is a connection; it does not wait for one), parts from the broker and
+  // stops the threads; received messages that were not handled yet are thrown away, and when it returns no
+  // handler or callback is running or will come. From within a handler or callback it returns at once and the
+  // rest happens behind it. Unavailable, DeadlineExceeded: the text says how many published messages were not
+  // sent or are unknown. A second call returns what the first did.
   absl::Status Close(absl::Duration timeout = kDefaultTimeout);
 
   ClientState state() const;

@@ -1,5 +1,6 @@
 // What the library tells the application unasked. Each callback is optional; all run on the dispatch thread,
 // one at a time, in the order in which things happened, and may call any method of Client (but see Close()).
+// Messages that wait for a handler that is behind do not hold them up.
 //
 // Public header of the client library.
 #ifndef SLUICE_CLIENT_EVENTS_H_

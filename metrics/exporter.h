@@ -22,6 +22,8 @@
 
 namespace sluice {
 
+class HttpServer;
+
 // What the shards say about their subscriptions when they are asked.
 struct SubscriptionDistributions {
   Distribution pending_bytes;
@@ -32,8 +34,7 @@ struct SubscriptionDistributions {
 
 // Where the exporter gets its numbers. Implemented by the broker; must outlive the exporter.
 //
-// Thread safety: called on the exporter's HTTP threads. AskDistributions by one at a time, the others by
-// several at once.
+// Thread safety: called on the exporter's two threads: Healthy and Ready on one, the others on the other.
 class SnapshotSource {
  public:
   virtual ~SnapshotSource() = default;
@@ -61,17 +62,21 @@ struct BuildInfo {
   std::string build_type;
 };
 
-// Serves from Start until its destruction, on threads of its own. A client that is slow to send its request
-// or to read the answer is cut after a second and holds up one thread of eight.
+// Serves from Start until its destruction, on two threads of its own: one for all connections, one that
+// builds the page. So /healthz and /readyz answer at once, whatever scrapes, slow clients and shards do;
+// scrapes that come while a page is being built share the next one. What slow clients and a process without
+// descriptors can do to it: metrics/http_server.h.
+//
+// Thread safety: Start and the destructor from one thread.
 class Exporter {
  public:
-  // `listen` is HOST:PORT, [IPV6]:PORT or a bare PORT, which means loopback; port 0 lets the kernel choose.
-  // kInvalidArgument: not an address. kAlreadyExists: in use. kPermissionDenied: may not bind it.
-  // kUnavailable: anything else, with what the system said.
+  // `listen` is HOST:PORT or [IPV6]:PORT; port 0 lets the kernel choose. kInvalidArgument: not an address.
+  // kAlreadyExists: in use. kPermissionDenied: may not bind it. kNotFound: no such host, or not an address of
+  // this machine. kResourceExhausted: no descriptors, memory or threads.
   static absl::StatusOr<std::unique_ptr<Exporter>> Start(const std::string& listen, BuildInfo build,
                                                          SnapshotSource* source);
 
-  // Waits for requests in progress, at most about two seconds.
+  // Finishes the answers that are due, at most about a second.
   ~Exporter();
 
   Exporter(const Exporter&) = delete;
@@ -81,10 +86,11 @@ class Exporter {
   uint16_t port() const;
 
  private:
-  class Server;
-  explicit Exporter(std::unique_ptr<Server> server);
+  class Pages;
+  Exporter();
 
-  std::unique_ptr<Server> server_;
+  std::unique_ptr<Pages> pages_;
+  std::unique_ptr<HttpServer> server_;  // last: it asks pages_ until it is gone
 };
 
 }  // namespace sluice

@@ -237,6 +237,7 @@ class Steps:
         for what, connect_first, sent, code in (
             ("a message before Connect", False, message, pb.ERROR_CODE_NOT_CONNECTED),
             ("a ping before Connect", False, ping, pb.ERROR_CODE_NOT_CONNECTED),
+            ("a name that is not UTF-8", False, bytes.fromhex("12 04 12 02 ff fe"), pb.ERROR_CODE_BAD_FRAME),
             ("no protobuf", False, b"\xff\xff\xff", pb.ERROR_CODE_BAD_FRAME),
             ("a Goodbye behind a message", True, message + goodbye, pb.ERROR_CODE_BAD_FRAME),
             ("a message behind a ping", True, ping + message, pb.ERROR_CODE_BAD_FRAME),

@@ -676,7 +676,9 @@ TEST_F(SemanticsTest, ThousandsOfSubscriptionsInOneSessionShareItsSocketFairly) 
   WireClient subscriber = Connected("subscriber");
   constexpr uint32_t kSubscriptions = 5000;
   for (uint32_t id = 1; id <= kSubscriptions; ++id) subscriber.SendSubscribe(id, fmt::format("many.{}", id));
-  subscriber.Ping();
+  for (uint32_t id = 1; id <= kSubscriptions; ++id) {
+    EXPECT_EQ(subscriber.NextOf(v1::ServerFrame::kSubscribed).subscribed().subscription(), id);
+  }
   for (uint32_t round = 0; round < 3; ++round) {
     for (uint32_t id = 1; id <= kSubscriptions; ++id) publisher_.Publish(fmt::format("many.{}", id), "x");
     publisher_.Ping();

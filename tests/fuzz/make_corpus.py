@@ -189,6 +189,7 @@ CONFIGS = {
     "unclosed": 'listen = "127\n[log\n',
     "bracket_at_the_end_of_a_line": "[\nlog]\n",
     "letter_where_white_space_may_stand": "[log\ufedf = 0\nä = 1\n",
+    "control_characters_in_a_word": "[limits]\nmax_message = tru\0\u0085\n",
     "date_and_float": "shards = 1.5\nlisten = 1979-05-27T07:32:00Z\n",
     "twice": "shards = 1\nshards = 2\n",
     "not_utf8": b'listen = "\xff"\n',

@@ -126,7 +126,6 @@ std::vector<ExampleFrame> Expected() {
   server.mutable_goodbye()->set_reason(v1::REASON_CLIENT_CLOSED);
   v1::SubscriptionRecord* record = server.mutable_goodbye()->add_subscriptions();
   record->set_subscription(1);
-  record->set_filter("ticks.>");
   record->set_offered(1);
   frames.push_back(Encode(server));
   return frames;

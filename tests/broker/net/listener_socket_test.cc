@@ -206,11 +206,11 @@ TEST(ListenerSocketTest, SortsTheKernelsErrors) {
       {EINVAL, AcceptStatus::kError},
   };
   ListenerSocket listener = Loopback();
-  for (const auto& [error, status] : cases) {
-    RunWithFailingCall(SYS_accept4, error, [&] {
+  for (const auto& expected : cases) {
+    RunWithFailingCall(SYS_accept4, expected.error, [&] {
       const AcceptResult result = listener.Accept();
-      EXPECT_EQ(result.status, status) << error;
-      EXPECT_EQ(result.error, error);
+      EXPECT_EQ(result.status, expected.status) << expected.error;
+      EXPECT_EQ(result.error, expected.error);
       EXPECT_FALSE(result.socket);
     });
   }
@@ -256,7 +256,6 @@ TEST_F(OutOfDescriptorsTest, TheSpareLetsOneConnectionInToBeToldSo) {
   const DescriptorLimit limit;
 
   for (int round = 0; round < 3; ++round) {
-    SCOPED_TRACE(round);
     AcceptResult accepted = listener_.Accept();
     ASSERT_EQ(accepted.status, AcceptStatus::kOutOfDescriptors);
     EXPECT_EQ(accepted.error, EMFILE);

@@ -1,0 +1,40 @@
+// The head of an HTTP request, as far as a server needs it that answers GET and HEAD and closes.
+//
+//   HttpRequest request;
+//   switch (ParseHttpRequest(bytes, &request)) {
+//     case HttpParse::kIncomplete: // read on
+//     case HttpParse::kOk:         // request.path == "/metrics"
+//     ...                          // answer with the status of that name, and close
+//   }
+//
+// Internal to metrics. Thread safety: pure functions. Views point into `bytes`.
+#ifndef SLUICE_METRICS_HTTP_REQUEST_H_
+#define SLUICE_METRICS_HTTP_REQUEST_H_
+
+#include <cstddef>
+#include <string_view>
+
+namespace sluice {
+
+inline constexpr size_t kHttpHeadBytesMax = 8192;
+
+enum class HttpParse {
+  kIncomplete,
+  kOk,
+  kBadRequest,           // 400: not HTTP, or not a request
+  kHeadTooLarge,         // 431: no end within kHttpHeadBytesMax
+  kVersionNotSupported,  // 505: not HTTP/1.x
+};
+
+struct HttpRequest {
+  std::string_view method;  // "GET"
+  std::string_view path;    // without query and, where a proxy was asked, without the host
+};
+
+// Looks at the request line and for the empty line that ends the head; header fields are not looked at.
+// `request` is filled with kOk only.
+HttpParse ParseHttpRequest(std::string_view bytes, HttpRequest* request);
+
+}  // namespace sluice
+
+#endif  // SLUICE_METRICS_HTTP_REQUEST_H_

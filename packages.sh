@@ -1,0 +1,30 @@
+# What Debian 12 needs for Sluice; sourced by run.sh and test.sh.
+build_packages=(build-essential cmake ninja-build protobuf-compiler libprotobuf-dev libabsl-dev libfmt-dev
+                prometheus-cpp-dev libspdlog-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev)
+test_packages=("${build_packages[@]}" libgtest-dev libgmock-dev prometheus ccache python3 python3-protobuf clang
+               pkg-config)
+
+install_packages() {
+  local missing=() package as_root=()
+  for package in "$@"; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+  ((${#missing[@]})) || return 0
+  [[ $(id -u) == 0 ]] || as_root=(sudo)
+  echo "== installing ${missing[*]}"
+  "${as_root[@]}" apt-get update -qq
+  # Debian starts the daemons that it installs; the tests want prometheus' programs, not one more server.
+  (
+    policy=/usr/sbin/policy-rc.d
+    if [[ ! -e $policy ]]; then
+      trap '"${as_root[@]}" rm -f "$policy"' EXIT
+      printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+      "${as_root[@]}" chmod 755 "$policy"
+    fi
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+      apt-get install -y -qq --no-install-recommends "${missing[@]}"
+  )
+  if [[ " ${missing[*]} " == *" prometheus "* ]] && command -v systemctl >/dev/null; then
+    "${as_root[@]}" systemctl disable --quiet prometheus || true
+  fi
+}
