@@ -1,15 +1,24 @@
 // When the next of a regular series is due.
 //
-//   Pacer pacer(/*per_second=*/1000, start, WhenLate::kCatchUp);
-//   for (…) { WaitUntil(pacer.due()); Send(); pacer.Next(now); }
+//   Pacer pacer(/*per_second=*/1000, NowNs(), WhenLate::kCatchUp);
+//   for (…) { WaitUntil(pacer.due_ns()); Send(); pacer.Next(NowNs()); }
 //
 // Thread safety: none; one owner.
 #ifndef SLUICE_CLIENT_CLI_PACER_H_
 #define SLUICE_CLIENT_CLI_PACER_H_
 
+#include <chrono>
 #include <cstdint>
 
 namespace sluice::cli {
+
+// Nanoseconds of the monotonic clock: that of client::MonotonicNow(), and the same in all processes of a
+// machine.
+inline int64_t NowNs() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
 
 enum class WhenLate {
   // What was late is made up for: the n-th is due at start + n / rate, whatever happened before.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <span>
 
@@ -54,6 +55,20 @@ std::string RoundedDuration(absl::Duration duration) {
 
 std::string Counted(uint64_t count, std::string_view singular) {
   return fmt::format("{} {}{}", count, singular, count == 1 ? "" : "s");
+}
+
+std::string Wrapped(std::string_view text, size_t columns) {
+  std::string wrapped;
+  size_t column = 0;
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, text.find(' '));
+    text.remove_prefix(std::min(word.size() + 1, text.size()));
+    const bool fits = column + word.size() + 1 <= columns;
+    if (column > 0) wrapped.push_back(fits ? ' ' : '\n');
+    column = column > 0 && fits ? column + 1 + word.size() : word.size();
+    wrapped.append(word);
+  }
+  return wrapped;
 }
 
 void AppendForTerminal(std::string_view text, std::string* out) {

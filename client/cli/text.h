@@ -21,6 +21,9 @@ std::string RoundedDuration(absl::Duration duration);
 // "1 message", "2 messages".
 std::string Counted(uint64_t count, std::string_view singular);
 
+// `text` with newlines in place of spaces, so that no line is longer than `columns` unless one word is.
+std::string Wrapped(std::string_view text, size_t columns);
+
 // Appends `text` so that it cannot move the cursor, ring, or change a terminal's state, and stays on its
 // line: control characters (C1, too) and bytes that are not UTF-8 become \n, \r, \xNN. Tabs stay.
 void AppendForTerminal(std::string_view text, std::string* out);

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <optional>
 #include <span>
 
@@ -57,7 +58,10 @@ absl::StatusOr<Value> InRange(std::string_view text, const std::optional<Value>&
   return *value;
 }
 
-std::string ShowRate(double rate) { return fmt::format("{:g}", rate); }
+std::string ShowRate(double rate) {
+  const bool whole = rate >= 1 && rate == std::floor(rate);
+  return whole ? ShowCount(static_cast<uint64_t>(rate)) : fmt::format("{:g}", rate);
+}
 
 std::string ShowInUnits(uint64_t number, std::span<const Unit> units) {
   for (const Unit& unit : units) {

@@ -33,6 +33,14 @@ TEST(TextTest, CountsInWords) {
   EXPECT_EQ(Counted(2, "message"), "2 messages");
 }
 
+TEST(TextTest, WrapsBetweenWords) {
+  EXPECT_EQ(Wrapped("one two three", 7), "one two\nthree");
+  EXPECT_EQ(Wrapped("one two three", 6), "one\ntwo\nthree");
+  EXPECT_EQ(Wrapped("one two three", 100), "one two three");
+  EXPECT_EQ(Wrapped("longerthanaline a", 4), "longerthanaline\na");
+  EXPECT_EQ(Wrapped("", 4), "");
+}
+
 TEST(TextTest, LeavesTextAlone) {
   EXPECT_EQ(ForTerminal("price 187.2 \t € größe 日本 \\ \"quoted\""),
             "price 187.2 \t € größe 日本 \\ \"quoted\"");
