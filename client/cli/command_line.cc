@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "client/cli/bench.h"
+#include "client/cli/completion.h"
 #include "client/cli/demo.h"
 #include "client/cli/ping.h"
 #include "client/cli/pub.h"
@@ -52,8 +53,9 @@ CommandLine::CommandLine()
   app_->formatter(std::make_shared<PageFormatter>());
   app_->set_version_flag("--version", std::string("sluice " SLUICE_VERSION));
   app_->require_subcommand(1);
-  subcommands_ = {AddPub(app_.get()),  AddSub(app_.get()),   AddRequest(app_.get()), AddReply(app_.get()),
-                  AddPing(app_.get()), AddBench(app_.get()), AddDemo(app_.get())};
+  subcommands_ = {AddPub(app_.get()),   AddSub(app_.get()),       AddRequest(app_.get()),
+                  AddReply(app_.get()), AddPing(app_.get()),      AddBench(app_.get()),
+                  AddDemo(app_.get()),  AddCompletion(app_.get())};
   app_->footer(
       std::string("The broker is sluice://127.0.0.1:7584 unless SLUICE_URL or --server says otherwise.\n") +
       kExitCodesHelp);
