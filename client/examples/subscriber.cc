@@ -38,7 +38,6 @@ int main(int argc, char** argv) {
 
   sluice::SubscribeOptions subscribe;
   subscribe.messages_max = argc > 2 ? static_cast<uint64_t>(std::atol(argv[2])) : 0;
-  subscribe.overflow = sluice::OverflowPolicy::kDropOldest;
   absl::StatusOr<sluice::Subscription> ticks = (*client)->Subscribe(
       "ticks.>",
       [](const sluice::MessageView& tick) {
