@@ -440,6 +440,7 @@ TEST_F(QueueGroupTest, EachMessageGoesToOneOfThem) {
 }
 
 TEST_F(QueueGroupTest, OneThatIsStuckIsPassedOver) {
+  if (broker_.shards() > 1) GTEST_SKIP() << "only members of the same shard are passed over for one another";
   WireClient stuck = Member("workers", kTinyWindow);
   std::vector<WireClient> members;
   for (int i = 0; i < 2; ++i) members.push_back(Member("workers"));

@@ -82,8 +82,8 @@ BrokerProcess::BrokerProcess(const std::vector<std::string>& flags) {
 void BrokerProcess::Start(const std::vector<std::string>& flags) {
   std::vector<std::string> words = {SLUICED_PATH, "--listen=127.0.0.1:0", "--http=127.0.0.1:0",
                                     "--ports-file=" + ports_file_};
-  if (const char* shards = std::getenv("SLUICE_TEST_SHARDS"))
-    words.push_back(fmt::format("--shards={}", shards));
+  if (const char* shards = std::getenv("SLUICE_TEST_SHARDS")) shards_ = std::atoi(shards);
+  words.push_back(fmt::format("--shards={}", shards_));
   words.insert(words.end(), flags.begin(), flags.end());
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());

@@ -50,6 +50,7 @@ class BrokerProcess {
   uint16_t port() const { return port_; }
   uint16_t http_port() const { return http_port_; }
   pid_t pid() const { return pid_; }
+  int shards() const { return shards_; }
   // Where it wrote its ports; it removes the file when it ends in order.
   const std::string& ports_file() const { return ports_file_; }
 
@@ -95,6 +96,7 @@ class BrokerProcess {
   ProcessExit exit_;
   uint16_t port_ = 0;
   uint16_t http_port_ = 0;
+  int shards_ = 1;
 
   net::FileDescriptor log_pipe_;
   std::thread log_thread_;
