@@ -204,8 +204,9 @@ void Shard::ReadMail(absl::Time now) {
   for (const Mail& mail : mailbox_.Take()) {
     for (const Letter& letter : mail.letters) {
       if (const auto* deliver = std::get_if<DeliverLetter>(&letter)) {
-        FilterGroup* group = index_.FindById(deliver->group);
-        if (group != nullptr && !group->members.empty()) fan_out_.TakeArrived(group, mail.from, *deliver);
+        OnDeliver(mail.from, *deliver);
+      } else if (const auto* returned = std::get_if<ReturnLetter>(&letter)) {
+        OnReturn(mail.from, *returned);
       } else if (const auto* turn = std::get_if<TurnLetter>(&letter)) {
         to_answer_.emplace_back(mail.from, DoneLetter{turn->turn, turn->bytes});
       } else if (const auto* tally = std::get_if<TallyLetter>(&letter)) {
@@ -218,6 +219,20 @@ void Shard::ReadMail(absl::Time now) {
       }
     }
   }
+}
+
+void Shard::OnDeliver(uint32_t from, const DeliverLetter& letter) {
+  FilterGroup* group = index_.FindById(letter.group);
+  if (group != nullptr && !group->members.empty()) return fan_out_.TakeArrived(group, from, letter);
+  if (letter.return_to != 0)
+    outbox_->Write(from, ReturnLetter{letter.return_to, letter.slices, letter.parts});
+}
+
+void Shard::OnReturn(uint32_t from, const ReturnLetter& letter) {
+  FilterGroup* group = index_.FindById(letter.group);
+  if (group == nullptr) return;  // nobody has members any more
+  fan_out_.TakeReturned(group, letter);
+  outbox_->Returned(from, context_.turn);
 }
 
 void Shard::OnInterest(uint32_t from, const InterestLetter& letter, absl::Time now) {

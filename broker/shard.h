@@ -121,6 +121,8 @@ class Shard {
   void TakeEvents(std::span<const net::Event> events);
   void RunCommands(absl::Time now);
   void ReadMail(absl::Time now);
+  void OnDeliver(uint32_t from, const DeliverLetter& letter);
+  void OnReturn(uint32_t from, const ReturnLetter& letter);
   void OnInterest(uint32_t from, const InterestLetter& letter, absl::Time now);
   void OnDone(uint32_t from, const DoneLetter& letter, absl::Time now);
   void SendMail();

@@ -475,6 +475,40 @@ TEST_F(QueueGroupTest, WhatAMemberHadQueuedWhenItEndedIsDealtAgain) {
   EXPECT_GE(static_cast<double>(by_survivor), queued - 1);
 }
 
+TEST_F(QueueGroupTest, NothingIsLostWhileMembersComeAndGo) {
+  std::mt19937_64 random(5);
+  WireClient permanent = Connected("permanent");
+  permanent.Subscribe(1, "tasks", {.queue_group = "workers"});
+  std::vector<WireClient> passing;
+  for (int i = 0; i < 6; ++i) passing.push_back(Connected("passing"));
+  std::vector<bool> joined(passing.size());
+  for (int round = 0; round < 3000; ++round) {
+    std::string frames;
+    for (uint64_t i = 0; i < random() % 10; ++i) frames += PublishFrame("tasks", Task(published_++));
+    publisher_.SendRaw(frames);
+    const size_t who = random() % passing.size();
+    if (joined[who]) {
+      passing[who].SendUnsubscribe(1);
+      passing[who].NextOf(v1::ServerFrame::kUnsubscribed);
+    } else {
+      passing[who].Subscribe(1, "tasks", {.queue_group = "workers"});
+    }
+    joined[who] = !joined[who];
+  }
+  const v1::PublishAck ack = publisher_.Ack();
+  EXPECT_EQ(ack.matched(), published_);
+  EXPECT_EQ(ack.queued(), published_);
+  for (size_t who = 0; who < passing.size(); ++who) {
+    passing[who].EndInput();
+    for (std::optional<v1::ServerFrame> frame; (frame = passing[who].NextFrame());) {
+      if (!frame->has_message()) continue;
+      EXPECT_TRUE(done_.insert(std::stoull(frame->message().payload())).second);
+    }
+  }
+  TakeAll(&permanent);
+  EXPECT_THAT(done_, SizeIs(published_));
+}
+
 TEST_F(QueueGroupTest, MembersThatEndTogetherWhileAnotherReachesItsCountHurtNobody) {
   for (int round = 0; round < 10; ++round) {
     std::vector<WireClient> doomed;
