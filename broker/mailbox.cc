@@ -6,17 +6,17 @@
 namespace sluice {
 
 void Mailbox::Put(Mail mail) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   mail_.push_back(std::move(mail));
 }
 
 std::vector<Mail> Mailbox::Take() {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   return std::exchange(mail_, {});
 }
 
 bool Mailbox::empty() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   return mail_.empty();
 }
 

@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "broker/core/letter.h"
+#include "broker/mutex.h"
 
 namespace sluice {
 
@@ -37,7 +37,7 @@ class Mailbox {
   bool empty() const;
 
  private:
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   std::vector<Mail> mail_ ABSL_GUARDED_BY(mutex_);
 };
 

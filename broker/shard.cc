@@ -74,7 +74,7 @@ void Shard::Put(Mail mail) {
 
 void Shard::Post(ShardCommand command) {
   {
-    const absl::MutexLock lock(&commands_mutex_);
+    const MutexLock lock(&commands_mutex_);
     commands_.push_back(std::move(command));
   }
   wakeup_.Notify();
@@ -186,7 +186,7 @@ void Shard::TakeEvents(std::span<const net::Event> events) {
 void Shard::RunCommands(absl::Time now) {
   std::vector<ShardCommand> commands;
   {
-    const absl::MutexLock lock(&commands_mutex_);
+    const MutexLock lock(&commands_mutex_);
     if (commands_.empty()) return;
     commands.swap(commands_);
   }
@@ -500,7 +500,7 @@ void Shard::Answer(DistributionAnswer* answer) const {
       answer->pending_messages.Observe(subscription->queue.pending_messages());
     });
   }
-  answer->ready.Notify();
+  answer->ready.set_value();
 }
 
 }  // namespace sluice

@@ -18,16 +18,16 @@
 #include <gmock/gmock.h>
 #include <sys/types.h>
 
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "broker/net/file_descriptor.h"
 
 namespace sluice::testing {
@@ -100,9 +100,11 @@ class BrokerProcess {
 
   net::FileDescriptor log_pipe_;
   std::thread log_thread_;
-  mutable absl::Mutex log_mutex_;
-  std::vector<std::string> log_lines_ ABSL_GUARDED_BY(log_mutex_);
-  bool log_ended_ ABSL_GUARDED_BY(log_mutex_) = false;
+  // Of the standard library, which ThreadSanitizer sees.
+  mutable std::mutex log_mutex_;
+  std::condition_variable log_changed_;
+  std::vector<std::string> log_lines_;  // guarded by log_mutex_, like the next
+  bool log_ended_ = false;
 };
 
 // Whether this build is instrumented, which makes figures of memory and time meaningless.
