@@ -689,6 +689,20 @@ TEST_F(SemanticsTest, APongSaysThatEverythingBeforeItWasDone) {
   }
 }
 
+TEST_F(SemanticsTest, NothingComesBeforeSubscribedAndNothingPublishedAfterItIsMissed) {
+  for (int round = 0; round < 200; ++round) {
+    WireClient subscriber = Connected("subscriber");
+    subscriber.SendSubscribe(1, "race");
+    publisher_.Publish("race", "perhaps");
+    const std::optional<v1::ServerFrame> first = subscriber.NextFrame();
+    ASSERT_TRUE(first.has_value() && first->has_subscribed());
+    publisher_.Publish("race", "certainly");
+    std::string payload = subscriber.NextMessage().message.payload();
+    if (payload == "perhaps") payload = subscriber.NextMessage().message.payload();
+    EXPECT_EQ(payload, "certainly");
+  }
+}
+
 TEST_F(SemanticsTest, ConnectedTellsTheLimitsAndASecret) {
   WireClient client(broker_.port());
   const v1::Connected connected = client.Connect("curious");
