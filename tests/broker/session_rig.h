@@ -271,6 +271,9 @@ class SessionRig {
     while (Subscriber* subscriber = fan_out.Next(now)) Flush(peers[subscriber->token()].get());
     DetachEnded();
     if (other_shards == OtherShards::kDone) context.turn_done = context.turn;
+    Book();
+  }
+  void Book() {
     const FanOut::Report report = fan_out.TakeReport();
     counters.pending_messages.Add(static_cast<int64_t>(report.queued_messages));
     counters.pending_bytes.Add(static_cast<int64_t>(report.queued_bytes));
@@ -282,6 +285,7 @@ class SessionRig {
   }
   void Settle() {
     for (const auto& peer : peers) (void)Advance(peer.get());
+    Book();  // a shard does so in its next turn
     (void)fan_out.TakeLetters();
     (void)index.TakeAnnouncementsDue();
     index.RemoveEmptyGroups();

@@ -340,6 +340,31 @@ TEST_F(SessionTest, EndsASubscriptionAtOnceOrAfterACount) {
   Subscribe(peer, 3, "b");  // the id is free
 }
 
+TEST_F(SessionTest, AnUnsubscribeThatComesWithTheLastMessageOfACountEndsItOnce) {
+  (void)feeder();
+  Peer* peer = rig_.ConnectAs("client");
+  Subscribe(peer, 1, "a");
+  rig_.Send(peer, UnsubscribeFrame(1, 1));
+  rig_.Barrier(peer);
+  // In one turn: the message is read before the request, and fanned out by it.
+  rig_.Send(feeder(), PublishFrame("a", "x"));
+  rig_.Send(peer, UnsubscribeFrame(1));
+  const auto read_one = [&](Peer* from) {
+    const uint64_t frames = rig_.counters.frames_in.Get();
+    return testing::Eventually([&] {
+      rig_.Read(from);
+      return rig_.counters.frames_in.Get() == frames + 1;
+    });
+  };
+  ASSERT_TRUE(read_one(feeder()));
+  ASSERT_TRUE(read_one(peer));
+  rig_.Barrier(peer);
+  ASSERT_EQ(peer->frames.size(), 3u);  // a header, the message
+  EXPECT_TRUE(peer->frames[1].has_message());
+  EXPECT_EQ(peer->frames[2].unsubscribed().reason(), v1::REASON_COUNT_REACHED);
+  EXPECT_EQ(rig_.counters.subscriptions.Get(), 0);
+}
+
 // ---- The end, step by step ----
 
 TEST_F(SessionTest, AHealthyClientGetsGoodbyeThenTheEndAndIsWaitedFor) {
@@ -597,6 +622,39 @@ TEST_F(SessionTest, WhoEndsItsDirectionAndDoesNotReadIsNotWaitedForLong) {
   EXPECT_EQ(rig_.counters.messages_dropped.Get(), 4u);
   EXPECT_EQ(rig_.ended_total(), 1u);
   ExpectNothingLeft();
+}
+
+// The kernel took everything, but the client has no room for it yet: nobody says when it has.
+TEST_F(SessionTest, WaitsForWhatTheKernelHoldsBeforeItCloses) {
+  for (const auto reads : {Peer::Input::kEof, Peer::Input::kReset}) {
+    Peer* peer = rig_.ConnectAs("client", {.client_receive_buffer_bytes = 4 << 10});
+    Subscribe(peer, 1, "a");
+    Publish(feeder(), "a", std::string(200'000, 'x'));
+    rig_.Until([&] { return peer->session->subscriber().writer().empty(); });
+    const uint64_t ended = rig_.ended_total();
+    peer->client.ShutdownWrite();
+    rig_.Until([&] { return rig_.ended_total() > ended; });
+    rig_.Turn();
+    ASSERT_NE(peer->session, nullptr);
+    // It looks again soon, and again.
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_GT(peer->session->NextDeadline(), rig_.now);
+      EXPECT_LE(peer->session->NextDeadline(), rig_.now + absl::Milliseconds(20));
+      rig_.now = peer->session->NextDeadline();
+      rig_.Turn();
+      ASSERT_NE(peer->session, nullptr);
+    }
+    if (reads == Peer::Input::kEof) {
+      rig_.AwaitGoodbye(peer);
+      EXPECT_EQ(rig_.Payloads(peer).size(), 1u);
+    } else {
+      rig_.now += rig_.limits.goodbye_timeout;
+      rig_.Turn();
+    }
+    rig_.UntilEnded(peer);
+    rig_.AwaitEnd(peer);
+    EXPECT_EQ(peer->input, reads);
+  }
 }
 
 TEST_F(SessionTest, AnEndWithinAFrameIsCountedAndNothingOfTheFrameDelivered) {
