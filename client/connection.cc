@@ -105,7 +105,7 @@ void Connection::BeginSession(const Session& session) {
 
 void Connection::EndSession(const SessionEnd& end) {
   parts_.lifecycle.OnDisconnected();
-  DisconnectedEvent event{.reason = end.reason, .text = Printable(end.text, 512)};
+  DisconnectedEvent event{.reason = end.reason, .text = ForPeople(end.text)};
   if (end.goodbye) {
     event.books = Books::kExact;
     event.losses = Settle(*end.goodbye);
@@ -137,7 +137,7 @@ void Connection::TellConnected(const ServerInfo& server, const v1::Connected& co
     const v1::SessionRecord& record = connected.previous_session();
     event.previous.emplace();
     event.previous->reason = ToReason(record.goodbye().reason());
-    event.previous->text = Printable(record.goodbye().text(), 512);
+    event.previous->text = ForPeople(record.goodbye().text());
     event.previous->ended_ago = absl::Milliseconds(static_cast<int64_t>(record.ended_ms_ago()));
     event.previous->cuts_in_a_row = record.cuts_in_a_row();
     for (const v1::SubscriptionRecord& told : record.goodbye().subscriptions()) {

@@ -44,7 +44,7 @@ uint64_t LongestBody(const v1::ServerLimits& limits) {
 }
 
 std::string WithText(std::string_view reason, const std::string& text) {
-  return text.empty() ? std::string(reason) : fmt::format("{}: {}", reason, Printable(text, 512));
+  return text.empty() ? std::string(reason) : fmt::format("{}: {}", reason, ForPeople(text));
 }
 
 }  // namespace

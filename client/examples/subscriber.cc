@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
     std::cerr << gap.messages << " messages of " << gap.filter << " were dropped\n";
   };
   options.callbacks.on_disconnected = [](const sluice::DisconnectedEvent& event) {
+    if (event.reason == sluice::Reason::kClientClosed) return;
     std::cerr << "disconnected: " << sluice::ReasonName(event.reason) << ' ' << event.text << '\n';
     for (const sluice::SubscriptionLoss& loss : event.losses) {
       std::cerr << loss.lost << " messages of " << loss.filter << " were lost\n";
