@@ -26,7 +26,8 @@
 // gathered in one piece. A full buffer makes Publish() wait and TryPublish() fail.
 //
 // Reconnect. A lost connection is made again by itself, with growing delays, and subscriptions are made
-// again. Of what was published:
+// again; not if the broker ended it for something that would happen again (protocol_error, frame_too_large,
+// unsupported_version): then the client is closed. Of what was published:
 //   * messages that the broker has confirmed (an acknowledgement, a Flush, a pong) are safe;
 //   * messages handed to the system and not confirmed are unknown: the broker may or may not have them. They
 //   are

@@ -46,33 +46,34 @@ bool Connection::Closing() const { return parts_.lifecycle.close_deadline() != a
 
 void Connection::Run() {
   parts_.outbox.set_io_thread(std::this_thread::get_id());
-  while (!Closing()) {
+  while (!Closing() && given_up_.ok()) {
     absl::Status why;
-    const std::unique_ptr<Session> session = OpenAny(&why);
+    Again again = Again::kMayHelp;
+    const std::unique_ptr<Session> session = OpenAny(&why, &again);
     if (session != nullptr) {
       RunSession(session.get());
     } else if (!Closing()) {
       parts_.lifecycle.OnConnectFailed(why);
-      if (sessions_ == 0 && parts_.options.initial_connect == InitialConnect::kOnce) given_up_ = why;
+      const bool once = sessions_ == 0 && parts_.options.initial_connect == InitialConnect::kOnce;
+      if (once || again == Again::kIsUseless) given_up_ = why;
     }
-    if (sessions_ > 0 && parts_.options.reconnect == Reconnect::kNo && !Closing()) {
-      given_up_ = absl::UnavailableError("the connection was lost");
-    }
-    if (!given_up_.ok()) break;
-    if (!Closing()) Pause(std::max(std::exchange(retry_after_, absl::ZeroDuration()), backoff_.Next()));
+    if (Closing() || !given_up_.ok()) break;
+    Pause(std::max(std::exchange(retry_after_, absl::ZeroDuration()), backoff_.Next()));
   }
   Finish();
 }
 
-std::unique_ptr<Session> Connection::OpenAny(absl::Status* why) {
+std::unique_ptr<Session> Connection::OpenAny(absl::Status* why, Again* again) {
+  *again = Again::kIsUseless;
   for (size_t i = 0; i < servers_.size() && !Closing(); ++i) {
     const Server& server = servers_[next_server_];
     next_server_ = (next_server_ + 1) % servers_.size();
     auto session = std::make_unique<Session>(parts_, server);
-    absl::Duration retry_after;
-    *why = session->Open(previous_session_, DeadlineIn(parts_.options.connect_timeout), &retry_after);
+    Refusal refusal;
+    *why = session->Open(previous_session_, DeadlineIn(parts_.options.connect_timeout), &refusal);
     if (why->ok()) return session;
-    retry_after_ = std::max(retry_after_, retry_after);
+    retry_after_ = std::max(retry_after_, refusal.retry_after);
+    if (refusal.again == Again::kMayHelp) *again = Again::kMayHelp;
   }
   return nullptr;
 }
@@ -104,7 +105,7 @@ void Connection::BeginSession(const Session& session) {
 
 void Connection::EndSession(const SessionEnd& end) {
   parts_.lifecycle.OnDisconnected();
-  DisconnectedEvent event{.reason = end.reason, .text = Printable(end.text, 512)};
+  DisconnectedEvent event{.reason = end.reason, .text = ForPeople(end.text)};
   if (end.goodbye) {
     event.books = Books::kExact;
     event.losses = Settle(*end.goodbye);
@@ -118,9 +119,15 @@ void Connection::EndSession(const SessionEnd& end) {
   if (end.goodbye) unsettled_.clear();
   event.publishes_unknown = parts_.outbox.EndSession();
   parts_.requests.FailAll(absl::UnavailableError("the connection was lost"));
-  if (Closing()) unknown_at_close_ = event.publishes_unknown;
-  event.retry =
-      Closing() || parts_.options.reconnect == Reconnect::kNo ? Retry::kGaveUp : Retry::kWillReconnect;
+  if (Closing()) {
+    unknown_at_close_ = event.publishes_unknown;
+  } else if (JudgeAgain(end.reason) == Again::kIsUseless) {
+    given_up_ = absl::FailedPreconditionError(
+        fmt::format("the broker ended the session: {}: {}", ReasonName(end.reason), event.text));
+  } else if (parts_.options.reconnect == Reconnect::kNo) {
+    given_up_ = absl::UnavailableError("the connection was lost");
+  }
+  event.retry = Closing() || !given_up_.ok() ? Retry::kGaveUp : Retry::kWillReconnect;
   parts_.events.Post(std::move(event));
 }
 
@@ -130,7 +137,7 @@ void Connection::TellConnected(const ServerInfo& server, const v1::Connected& co
     const v1::SessionRecord& record = connected.previous_session();
     event.previous.emplace();
     event.previous->reason = ToReason(record.goodbye().reason());
-    event.previous->text = Printable(record.goodbye().text(), 512);
+    event.previous->text = ForPeople(record.goodbye().text());
     event.previous->ended_ago = absl::Milliseconds(static_cast<int64_t>(record.ended_ms_ago()));
     event.previous->cuts_in_a_row = record.cuts_in_a_row();
     for (const v1::SubscriptionRecord& told : record.goodbye().subscriptions()) {

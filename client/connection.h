@@ -23,8 +23,8 @@ class Connection {
   void Run();
 
  private:
-  // Tries each server once. Null: none is there, and why the last one is not.
-  std::unique_ptr<Session> OpenAny(absl::Status* why);
+  // Tries each server once. Null: no session with any, why not with the last, and whether to try again.
+  std::unique_ptr<Session> OpenAny(absl::Status* why, Again* again);
   void RunSession(Session* session);
   void BeginSession(const Session& session);
   void EndSession(const SessionEnd& end);

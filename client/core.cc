@@ -19,10 +19,12 @@ namespace {
 constexpr size_t kNameBytesMax = 128;
 
 absl::Status CheckOptions(const ClientOptions& options) {
-  if (options.name.size() > kNameBytesMax || Printable(options.name) != options.name) {
+  const bool has_control = std::any_of(options.name.begin(), options.name.end(),
+                                       [](char c) { return static_cast<uint8_t>(c) < 0x20 || c == 0x7f; });
+  if (options.name.size() > kNameBytesMax || has_control || !IsValidUtf8(options.name)) {
     return absl::InvalidArgumentError(
-        fmt::format("the client's name must be at most {} printable bytes: \"{}\"", kNameBytesMax,
-                    Printable(options.name)));
+        fmt::format("the client's name must be at most {} bytes of UTF-8 without control characters: \"{}\"",
+                    kNameBytesMax, Printable(options.name)));
   }
   if (options.connect_timeout <= absl::ZeroDuration()) {
     return absl::InvalidArgumentError("connect_timeout must be positive");

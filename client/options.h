@@ -32,7 +32,7 @@ struct ClientOptions {
   // Tried in this order; after a lost connection from the one behind the one that was lost. Each is
   // "sluice://host:port", "host:port" or "host" (the port is 7584 then), or several joined by commas.
   std::vector<std::string> servers = {"sluice://127.0.0.1:7584"};
-  // Shown to operators; at most 128 bytes, printable.
+  // Shown to operators; at most 128 bytes, no control characters.
   std::string name = {};
 
   InitialConnect initial_connect = InitialConnect::kOnce;

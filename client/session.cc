@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "client/wire_words.h"
+#include "protocol/control.h"
 #include "protocol/frame.h"
 #include "protocol/names.h"
 #include "protocol/publish.h"
@@ -18,8 +19,6 @@
 namespace sluice::client {
 namespace {
 
-// A Goodbye or a record names every subscription of a session, with its filter.
-constexpr uint64_t kControlFrameBytesMax = 16 << 20;
 // What one turn reads and writes before it looks at everything else.
 constexpr int kReadsPerTurn = 4;
 constexpr int kWritesPerTurn = 4;
@@ -36,8 +35,16 @@ int PollTimeout(absl::Time now, absl::Time deadline) {
   return static_cast<int>(std::clamp<int64_t>(ms, 0, 3600 * 1000));
 }
 
+// A later broker may say something behind a message, about as much as in a frame of its own.
+uint64_t LongestBody(const v1::ServerLimits& limits) {
+  if (limits.payload_bytes_max() == 0 || limits.headers_bytes_max() == 0) return kFrameBodyBytesMax;
+  return FrameBodyBytesMax({.payload_bytes_max = limits.payload_bytes_max(),
+                            .headers_bytes_max = limits.headers_bytes_max()}) +
+         kServerControlBodyBytesMax;
+}
+
 std::string WithText(std::string_view reason, const std::string& text) {
-  return text.empty() ? std::string(reason) : fmt::format("{}: {}", reason, Printable(text, 512));
+  return text.empty() ? std::string(reason) : fmt::format("{}: {}", reason, ForPeople(text));
 }
 
 }  // namespace
@@ -49,9 +56,19 @@ absl::Status Session::Failure(std::string_view what) const {
   return absl::UnavailableError(fmt::format("{}: {}", server_.ToString(), what));
 }
 
-absl::Status Session::Open(const std::string& previous_session, absl::Time deadline,
-                           absl::Duration* retry_after) {
-  *retry_after = absl::ZeroDuration();
+Again JudgeAgain(Reason reason) {
+  switch (reason) {
+    case Reason::kProtocolError:
+    case Reason::kFrameTooLarge:
+    case Reason::kUnsupportedVersion:
+      return Again::kIsUseless;
+    default:
+      return Again::kMayHelp;
+  }
+}
+
+absl::Status Session::Open(const std::string& previous_session, absl::Time deadline, Refusal* refusal) {
+  *refusal = Refusal();
   absl::StatusOr<std::vector<TcpAddress>> addresses = Resolve(server_);
   if (!addresses.ok()) return addresses.status();
   absl::Status status;
@@ -61,7 +78,7 @@ absl::Status Session::Open(const std::string& previous_session, absl::Time deadl
     if (absl::IsCancelled(status)) return status;
   }
   if (!status.ok()) return status;
-  return Handshake(previous_session, deadline, retry_after);
+  return Handshake(previous_session, deadline, refusal);
 }
 
 absl::Status Session::ConnectTo(const TcpAddress& address, absl::Time deadline) {
@@ -93,8 +110,7 @@ Session::Waited Session::WaitFor(short events, absl::Time deadline) {
   }
 }
 
-absl::Status Session::Handshake(const std::string& previous_session, absl::Time deadline,
-                                absl::Duration* retry_after) {
+absl::Status Session::Handshake(const std::string& previous_session, absl::Time deadline, Refusal* refusal) {
   v1::ClientFrame hello;
   v1::Connect& connect = *hello.mutable_connect();
   connect.set_protocol_version(kProtocolVersion);
@@ -110,7 +126,7 @@ absl::Status Session::Handshake(const std::string& previous_session, absl::Time 
     return Failure("the connection was lost: " + SystemErrorText(sent.error));
   }
   parts_.counters.bytes_sent.Add(sent.bytes);
-  buffer_.set_frame_body_bytes_max(kControlFrameBytesMax);
+  buffer_.set_frame_body_bytes_max(kServerControlBodyBytesMax);
   for (;;) {
     switch (WaitFor(POLLIN, deadline)) {
       case Waited::kSocket:
@@ -128,17 +144,17 @@ absl::Status Session::Handshake(const std::string& previous_session, absl::Time 
     buffer_.Commit(got.bytes);
     parts_.counters.bytes_received.Add(got.bytes);
     bool connected = false;
-    const absl::Status answer = TakeAnswer(retry_after, &connected);
+    const absl::Status answer = TakeAnswer(refusal, &connected);
     if (!answer.ok() || connected) return answer;
   }
 }
 
-absl::Status Session::TakeAnswer(absl::Duration* retry_after, bool* connected) {
+absl::Status Session::TakeAnswer(Refusal* refusal, bool* connected) {
   Frame frame;
-  absl::Status refusal;
+  absl::Status why;
   for (;;) {
     const FrameFound found = buffer_.Next(&frame);
-    if (found == FrameFound::kNeedMore) return refusal;
+    if (found == FrameFound::kNeedMore) return why;
     if (found != FrameFound::kFrame ||
         !frame_.ParseFromArray(frame.body.data(), static_cast<int>(frame.body.size()))) {
       return Failure("the server does not speak this protocol");
@@ -149,11 +165,12 @@ absl::Status Session::TakeAnswer(absl::Duration* retry_after, bool* connected) {
         *connected = true;
         return absl::OkStatus();
       case v1::ServerFrame::kError:
-        refusal = ToStatus(frame_.error());
+        why = ToStatus(frame_.error());
         break;
       case v1::ServerFrame::kGoodbye: {
-        *retry_after = absl::Milliseconds(static_cast<int64_t>(frame_.goodbye().retry_after_ms()));
-        if (!refusal.ok()) return refusal;
+        refusal->retry_after = absl::Milliseconds(static_cast<int64_t>(frame_.goodbye().retry_after_ms()));
+        refusal->again = JudgeAgain(ToReason(frame_.goodbye().reason()));
+        if (!why.ok()) return why;
         return Failure(WithText(ReasonName(frame_.goodbye().reason()), frame_.goodbye().text()));
       }
       default:
@@ -167,9 +184,7 @@ absl::Status Session::TakeAnswer(absl::Duration* retry_after, bool* connected) {
 
 SessionEnd Session::Run() {
   const v1::ServerLimits& limits = connected_.limits();
-  buffer_.set_frame_body_bytes_max(
-      std::max(kControlFrameBytesMax, FrameBodyBytesMax({.payload_bytes_max = limits.payload_bytes_max(),
-                                                         .headers_bytes_max = limits.headers_bytes_max()})));
+  buffer_.set_frame_body_bytes_max(LongestBody(limits));
   const absl::Duration interval = limits.ping_interval_ms() == 0
                                       ? kDefaultPingInterval
                                       : absl::Milliseconds(static_cast<int64_t>(limits.ping_interval_ms()));

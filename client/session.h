@@ -50,6 +50,18 @@ struct IoParts {
   const Wakeup& wakeup;
 };
 
+// Whether another attempt can end otherwise.
+enum class Again { kMayHelp, kIsUseless };
+
+// What came with a refusal to open a session.
+struct Refusal {
+  absl::Duration retry_after = absl::ZeroDuration();
+  Again again = Again::kMayHelp;
+};
+
+// Whether the broker ended a session for something that would happen again.
+Again JudgeAgain(Reason reason);
+
 struct SessionEnd {
   Reason reason = Reason::kUnspecified;
   std::string text;
@@ -62,9 +74,8 @@ class Session {
   Session(const IoParts& parts, const Server& server) : parts_(parts), server_(server) {}
 
   // Unavailable, DeadlineExceeded: no connection, or no answer. FailedPrecondition, InvalidArgument …: the
-  // broker refused. Cancelled: the client is being closed. `retry_after` is what the broker asked for when it
-  // refused.
-  absl::Status Open(const std::string& previous_session, absl::Time deadline, absl::Duration* retry_after);
+  // broker refused; `refusal` says more. Cancelled: the client is being closed.
+  absl::Status Open(const std::string& previous_session, absl::Time deadline, Refusal* refusal);
   const v1::Connected& connected() const { return connected_; }
   const Server& server() const { return server_; }
 
@@ -77,9 +88,8 @@ class Session {
 
   // Opening.
   absl::Status ConnectTo(const TcpAddress& address, absl::Time deadline);
-  absl::Status Handshake(const std::string& previous_session, absl::Time deadline,
-                         absl::Duration* retry_after);
-  absl::Status TakeAnswer(absl::Duration* retry_after, bool* connected);
+  absl::Status Handshake(const std::string& previous_session, absl::Time deadline, Refusal* refusal);
+  absl::Status TakeAnswer(Refusal* refusal, bool* connected);
   Waited WaitFor(short events, absl::Time deadline);
   absl::Status Failure(std::string_view what) const;
 

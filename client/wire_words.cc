@@ -2,10 +2,15 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "protocol/names.h"
+#include "protocol/topic.h"
 
 namespace sluice::client {
 namespace {
+
+constexpr size_t kTextBytesMax = 512;
 
 absl::StatusCode CodeFor(v1::ErrorCode code) {
   switch (code) {
@@ -45,9 +50,17 @@ absl::string_view ToAbsl(std::string_view text) { return {text.data(), text.size
 
 }  // namespace
 
+std::string ForPeople(const std::string& text) {
+  const bool has_control = std::any_of(text.begin(), text.end(),
+                                       [](char c) { return static_cast<uint8_t>(c) < 0x20 || c == 0x7f; });
+  // Printable() also escapes quotes, which a sentence may well have.
+  return has_control || text.size() > kTextBytesMax || !IsValidUtf8(text) ? Printable(text, kTextBytesMax)
+                                                                          : text;
+}
+
 absl::Status ToStatus(const v1::Error& error) {
-  return absl::Status(CodeFor(error.code()), ToAbsl(fmt::format("{}: {}", ErrorCodeName(error.code()),
-                                                                Printable(error.text(), 512))));
+  return absl::Status(CodeFor(error.code()),
+                      ToAbsl(fmt::format("{}: {}", ErrorCodeName(error.code()), ForPeople(error.text()))));
 }
 
 void ToWire(const SubscriptionLimits& limits, v1::SubscriptionLimits* wire) {

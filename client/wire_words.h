@@ -13,6 +13,10 @@
 
 namespace sluice::client {
 
+// A text that the broker wrote for people, made safe to be shown: at most 512 bytes, and escaped if it is not
+// plain.
+std::string ForPeople(const std::string& text);
+
 // "<code>: <text>", under the status code that fits.
 absl::Status ToStatus(const v1::Error& error);
 

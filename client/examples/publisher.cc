@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
   options.servers = {argc > 1 ? argv[1] : "sluice://127.0.0.1:7584"};
   options.name = "example-publisher";
   options.callbacks.on_disconnected = [](const sluice::DisconnectedEvent& event) {
+    if (event.reason == sluice::Reason::kClientClosed) return;
     std::cerr << "disconnected: " << sluice::ReasonName(event.reason) << "; " << event.publishes_unknown
               << " messages may be lost\n";
   };

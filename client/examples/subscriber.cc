@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
     std::cerr << gap.messages << " messages of " << gap.filter << " were dropped\n";
   };
   options.callbacks.on_disconnected = [](const sluice::DisconnectedEvent& event) {
+    if (event.reason == sluice::Reason::kClientClosed) return;
     std::cerr << "disconnected: " << sluice::ReasonName(event.reason) << ' ' << event.text << '\n';
     for (const sluice::SubscriptionLoss& loss : event.losses) {
       std::cerr << loss.lost << " messages of " << loss.filter << " were lost\n";
@@ -38,7 +39,6 @@ int main(int argc, char** argv) {
 
   sluice::SubscribeOptions subscribe;
   subscribe.messages_max = argc > 2 ? static_cast<uint64_t>(std::atol(argv[2])) : 0;
-  subscribe.overflow = sluice::OverflowPolicy::kDropOldest;
   absl::StatusOr<sluice::Subscription> ticks = (*client)->Subscribe(
       "ticks.>",
       [](const sluice::MessageView& tick) {

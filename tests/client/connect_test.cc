@@ -63,7 +63,9 @@ TEST_F(ConnectTest, SaysWhyTheBrokerRefused) {
     session_ = broker_.Accept();
     session_->Read();
     session_->Error(v1::ERROR_CODE_UNSUPPORTED_VERSION, 0, 0);
-    session_->Goodbye({});
+    v1::Goodbye goodbye;
+    goodbye.set_reason(v1::REASON_UNSUPPORTED_VERSION);
+    session_->Goodbye(goodbye);
     session_->Close();
   });
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
@@ -81,6 +83,20 @@ TEST_F(ConnectTest, SaysWhyTheBrokerSaidGoodbye) {
   });
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(status.message()), HasSubstr("too_many_connections: 10 of 10"));
+}
+
+TEST_F(ConnectTest, DoesNotTryAgainWhereItIsUselessToTry) {
+  absl::StatusOr<std::unique_ptr<Client>> client = Client::Connect(Options());
+  ASSERT_TRUE(client.ok());
+  session_ = broker_.Accept();
+  session_->Read();
+  session_->Error(v1::ERROR_CODE_UNSUPPORTED_VERSION, 0, 0);
+  v1::Goodbye goodbye;
+  goodbye.set_reason(v1::REASON_UNSUPPORTED_VERSION);
+  session_->Goodbye(goodbye);
+  EXPECT_EQ((*client)->WaitConnected(kPatience).code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ((*client)->state(), ClientState::kClosed);
+  EXPECT_EQ((*client)->Close().code(), absl::StatusCode::kFailedPrecondition);
 }
 
 TEST_F(ConnectTest, DoesNotWaitForeverForAServerThatSaysNothing) {
@@ -125,7 +141,7 @@ TEST_F(ConnectTest, RefusesOptionsThatMakeNoSense) {
   };
   EXPECT_THAT(refusal([](ClientOptions* o) { o->servers = {}; }), HasSubstr("no server"));
   EXPECT_THAT(refusal([](ClientOptions* o) { o->servers = {"a:b"}; }), HasSubstr("a:b"));
-  EXPECT_THAT(refusal([](ClientOptions* o) { o->name = "a\nb"; }), HasSubstr("printable"));
+  EXPECT_THAT(refusal([](ClientOptions* o) { o->name = "a\nb"; }), HasSubstr("without control characters"));
   EXPECT_THAT(refusal([](ClientOptions* o) { o->connect_timeout = absl::ZeroDuration(); }),
               HasSubstr("connect_timeout"));
   EXPECT_THAT(refusal([](ClientOptions* o) { o->reconnect_delay_first = absl::Hours(1); }),

@@ -10,6 +10,7 @@
 namespace sluice {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
 
@@ -386,6 +387,20 @@ TEST_F(ReconnectTest, BytesThatAreNoFramesEndTheSession) {
   ping.mutable_server_ping()->set_id(1);
   session_->Write(ping);
   EXPECT_TRUE(session_->Read().has_pong());
+}
+
+TEST_F(ReconnectTest, DoesNotComeBackToRepeatItsMistake) {
+  Start();
+  v1::Goodbye goodbye;
+  goodbye.set_reason(v1::REASON_PROTOCOL_ERROR);
+  goodbye.set_text("no frame");
+  session_->Error(v1::ERROR_CODE_BAD_FRAME, 0, 0);
+  session_->Goodbye(goodbye);
+  EXPECT_THAT(log_.Take(2), ElementsAre("error INTERNAL subscription 0 publish 0",
+                                        "disconnected protocol_error unknown 0 exact for good"));
+  const absl::Status status = client_->Close();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("protocol_error: no frame"));
 }
 
 TEST_F(ReconnectTest, TakesTheNextServerOfTheList) {
