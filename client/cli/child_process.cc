@@ -121,7 +121,7 @@ absl::StatusOr<ChildProcess> ChildProcess::Start(const Options& options) {
   Prepared prepared;
   Prepare(options, &prepared);
   prepared.input = input->read.get();
-  prepared.output = output->write.get();
+  prepared.output = output->write ? output->write.get() : options.output_to;
   prepared.errors = errors->write.get();
   prepared.failure = failure->write.get();
   const pid_t parent = ::getpid();
@@ -162,13 +162,18 @@ void ChildProcess::Signal(int signal) const {
   if (pid_ > 0) ::kill(-pid_, signal);
 }
 
-std::string ChildProcess::Wait() {
+ProcessEnd ChildProcess::Wait() {
   int status = 0;
   while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
   }
   pid_ = -1;
-  if (WIFSIGNALED(status)) return fmt::format("killed by signal {}", WTERMSIG(status));
-  return WEXITSTATUS(status) == 0 ? "" : fmt::format("exited with {}", WEXITSTATUS(status));
+  if (WIFSIGNALED(status)) return {.exit_code = -1, .signal = WTERMSIG(status)};
+  return {.exit_code = WEXITSTATUS(status), .signal = 0};
+}
+
+std::string ProcessEnd::ToString() const {
+  return signal != 0 ? fmt::format("was killed by signal {}", signal)
+                     : fmt::format("exited with {}", exit_code);
 }
 
 }  // namespace sluice::cli

@@ -24,6 +24,16 @@ namespace sluice::cli {
 
 enum class Pipe { kYes, kNo };
 
+struct ProcessEnd {
+  // -1 if a signal ended it.
+  int exit_code = -1;
+  int signal = 0;
+
+  bool in_order() const { return exit_code == 0; }
+  // "exited with 1", "was killed by signal 9"
+  std::string ToString() const;
+};
+
 class ChildProcess {
  public:
   struct Options {
@@ -34,6 +44,8 @@ class ChildProcess {
     // Without a pipe: standard input is empty, the others are ours.
     Pipe input = Pipe::kNo;
     Pipe output = Pipe::kNo;
+    // In place of a pipe: it writes to what this refers to.
+    int output_to = -1;
     Pipe errors = Pipe::kNo;
   };
   // NotFound, PermissionDenied, …: why it cannot be started.
@@ -54,8 +66,8 @@ class ChildProcess {
 
   // To it and to all that it has started.
   void Signal(int signal) const;
-  // Waits for its end and says how that was: "exited with 1", "killed by signal 9"; empty for exit code 0.
-  std::string Wait();
+  // Waits for its end. Once.
+  ProcessEnd Wait();
 
  private:
   ChildProcess(pid_t pid, Descriptor pid_fd, Descriptor input, Descriptor output, Descriptor errors)

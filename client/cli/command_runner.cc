@@ -76,7 +76,8 @@ CommandResult CommandRunner::Run(const MessageView& message) const {
     } else if (polled[1].revents != 0) {
       // What it wrote before it ended has been collected; what it left running in the background is not
       // waited for.
-      result.error = child->Wait();
+      const ProcessEnd end = child->Wait();
+      if (!end.in_order()) result.error = end.ToString();
       return result;
     } else {
       continue;

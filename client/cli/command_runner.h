@@ -30,7 +30,7 @@ struct CommandResult {
 class CommandRunner {
  public:
   struct Options {
-    std::string command;
+    std::string command = {};
     // It is killed after so long, or when it prints more than so much.
     absl::Duration timeout = absl::Seconds(30);
     uint64_t output_bytes_max = 1 << 20;

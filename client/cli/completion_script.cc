@@ -23,7 +23,10 @@ std::vector<std::string> NamesOf(const CLI::Option& option) {
   return names;
 }
 
-bool TakesValue(const CLI::Option& option) { return option.get_type_size() > 0; }
+bool TakesValue(const CLI::Option& option) { return option.get_expected_max() > 0; }
+constexpr char kBashFiles[] =
+    "compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- \"$current\"); ";
+
 bool TakesPath(const CLI::Option& option) { return option.get_type_name() == "PATH"; }
 
 // "" for the root, "demo slow-consumer" below it.
@@ -98,10 +101,11 @@ std::string BashCompletion(const CLI::App& root) {
     }
     for (const CLI::Option* option : app.get_options()) {
       if (!TakesValue(*option)) continue;
-      for (const std::string& name : NamesOf(*option)) {
-        values += fmt::format("    '{}:{}') {}return ;;\n", path, name,
-                              TakesPath(*option) ? "COMPREPLY=($(compgen -f -- \"$current\")); " : "");
-      }
+      std::vector<std::string> patterns;
+      for (const std::string& name : NamesOf(*option)) patterns.push_back(fmt::format("'{}:{}'", path, name));
+      if (patterns.empty()) continue;
+      values += fmt::format("    {}) {}return ;;\n", fmt::join(patterns, " | "),
+                            TakesPath(*option) ? kBashFiles : "");
     }
     words += fmt::format("    '{}') words='{}' ;;\n", path, fmt::join(WordsOf(app), " "));
   });
@@ -117,7 +121,7 @@ _sluice() {{
 {}  esac
   case "$command" in
 {}  esac
-  COMPREPLY=($(compgen -W "$words" -- "$current"))
+  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 }}
 complete -F _sluice sluice
 )",

@@ -11,8 +11,7 @@ Subcommand AddDemo(CLI::App* parent) {
   CLI::App* app = parent->add_subcommand("demo", "Show what Sluice does, with a broker of its own");
   app->require_subcommand(1);
   CLI::App* slow_consumer = app->add_subcommand(
-      "slow-consumer",
-      "A 10 MiB message to a reader that pauses, a healthy one beside it, and one that never reads");
+      "slow-consumer", "A blocked write, a healthy subscriber beside it, and one that is cut");
   slow_consumer
       ->add_option("--broker", options->broker,
                    "the broker's program; sluiced beside this one, or in PATH, if not given")

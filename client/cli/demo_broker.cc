@@ -70,20 +70,25 @@ DemoBroker::~DemoBroker() { RemoveDirectory(directory_); }
 
 absl::Status DemoBroker::WaitUntilServing(absl::Duration timeout, int interrupt_fd) {
   const absl::Time deadline = client::DeadlineIn(timeout);
-  std::string said;
+  std::string last_line = "nothing";
   for (;;) {
     const Ready ready = WaitFor({log_fd(), interrupt_fd}, deadline);
-    if (ready.none())
-      return absl::DeadlineExceededError("the broker did not begin to serve in time; it said:\n" + said);
+    if (ready.none()) {
+      return absl::DeadlineExceededError(
+          fmt::format("the broker did not begin to serve within {}; the last that it said: {}",
+                      absl::FormatDuration(timeout), last_line));
+    }
     if (ready.has(1)) return absl::CancelledError("a signal came");
     for (const LogLine& line : ReadLog()) {
-      said += line.text + "\n";
+      last_line = line.text;
       if (line.message != "serving") continue;
       address_ = line.Field("listen");
       return absl::OkStatus();
     }
-    if (log_ended_)
-      return absl::UnavailableError(fmt::format("the broker {}; it said:\n{}", child_.Wait(), said));
+    if (log_ended_) {
+      return absl::UnavailableError(
+          fmt::format("the broker {}; the last that it said: {}", child_.Wait().ToString(), last_line));
+    }
   }
 }
 
@@ -108,7 +113,7 @@ std::vector<LogLine> DemoBroker::ReadLog() {
   return lines;
 }
 
-std::string DemoBroker::Stop() {
+ProcessEnd DemoBroker::Stop() {
   child_.Signal(SIGTERM);
   // What it says on its way down must be read, or it would wait for that.
   while (!log_ended_) {

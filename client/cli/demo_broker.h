@@ -41,8 +41,8 @@ class DemoBroker {
   std::vector<LogLine> ReadLog();
   bool ended() const { return log_ended_; }
 
-  // Asks it to stop and waits for that. Empty if it did so in order; otherwise how it ended.
-  std::string Stop();
+  // Asks it to stop and waits for that.
+  ProcessEnd Stop();
 
  private:
   DemoBroker(ChildProcess child, std::string directory)

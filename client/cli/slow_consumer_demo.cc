@@ -194,7 +194,7 @@ absl::Status SlowConsumerDemo::TakeLeave() {
   subscription_.Unsubscribe();
   for (const std::unique_ptr<RawReceiver>* receiver : {&slow_, &stuck_}) (*receiver)->Close();
   for (const std::unique_ptr<Client>* client : {&publisher_, &healthy_}) (*client)->Close().IgnoreError();
-  broker_ended_ = broker_->Stop();
+  broker_end_ = broker_->Stop();
   return absl::OkStatus();
 }
 
@@ -287,8 +287,7 @@ bool SlowConsumerDemo::PrintNumbers() {
   PrintSlow();
   PrintHealthy();
   PrintStuck();
-  Result(broker_ended_.empty(), broker_ended_.empty() ? "the broker stopped in order when told to"
-                                                      : fmt::format("the broker {}", broker_ended_));
+  Result(broker_end_.in_order(), fmt::format("told to stop, the broker {}", broker_end_.ToString()));
   Print(all_hold_ ? "\nAll of it held." : "\nNot all of it held.");
   return all_hold_;
 }

@@ -99,7 +99,7 @@ class SlowConsumerDemo {
   uint64_t ticks_sent_ = 0;
   uint64_t ticks_while_blocked_ = 0;
   uint64_t steps_ = 0;
-  std::string broker_ended_;
+  ProcessEnd broker_end_;
   bool all_hold_ = true;
 };
 
