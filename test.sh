@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing (Debian 12), builds, and runs the tests: unit and e2e in release and under the
-# sanitizers. `./test.sh release` runs one preset only; `./test.sh slow` what takes long.
+# Installs what is missing (Debian 12), builds, and runs the tests: unit and e2e, in release. `./test.sh asan` and
+# `./test.sh tsan` run them under the sanitizers, `./test.sh slow` what takes long.
 set -euo pipefail
 cd "$(dirname "$0")"
 source ./packages.sh
@@ -11,7 +11,7 @@ if [[ ${1:-} == slow ]]; then
   labels=(-L slow)
   presets=(release)
 fi
-((${#presets[@]})) || presets=(release asan tsan)
+((${#presets[@]})) || presets=(release)
 for preset in "${presets[@]}"; do
   echo "== $preset"
   cmake --preset "$preset" >/dev/null
