@@ -359,7 +359,7 @@ TEST_F(ShardTest, AnswersHowWhatIsPendingIsSpread) {
   publisher.Ack();
   const auto answer = std::make_shared<DistributionAnswer>();
   shards_[0]->Post(AskDistributionCommand{answer});
-  answer->ready.WaitForNotification();
+  answer->ready.get_future().wait();
   EXPECT_EQ(answer->pending_bytes.BucketCount(0), 1u);  // nothing for "b"
   EXPECT_GT(answer->pending_bytes.Sum(), uint64_t{1} << 20);
   EXPECT_GE(answer->pending_messages.Sum(), 2u);
