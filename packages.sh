@@ -1,7 +1,7 @@
 # What Debian 12 needs for Sluice; sourced by run.sh and test.sh.
 build_packages=(build-essential cmake ninja-build protobuf-compiler libprotobuf-dev libabsl-dev libfmt-dev
                 prometheus-cpp-dev libspdlog-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev)
-test_packages=("${build_packages[@]}" libgtest-dev libgmock-dev prometheus ccache python3 python3-protobuf clang
+test_packages=("${build_packages[@]}" libgtest-dev libgmock-dev prometheus ccache python3 python3-protobuf clang libclang-rt-14-dev
                pkg-config)
 
 install_packages() {
@@ -13,5 +13,18 @@ install_packages() {
   [[ $(id -u) == 0 ]] || as_root=(sudo)
   echo "== installing ${missing[*]}"
   "${as_root[@]}" apt-get update -qq
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+  # Debian starts the daemons that it installs; the tests want prometheus' programs, not one more server.
+  (
+    policy=/usr/sbin/policy-rc.d
+    if [[ ! -e $policy ]]; then
+      trap '"${as_root[@]}" rm -f "$policy"' EXIT
+      printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+      "${as_root[@]}" chmod 755 "$policy"
+    fi
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+      apt-get install -y -qq --no-install-recommends "${missing[@]}"
+  )
+  if [[ " ${missing[*]} " == *" prometheus "* ]] && command -v systemctl >/dev/null; then
+    "${as_root[@]}" systemctl disable --quiet prometheus || true
+  fi
 }

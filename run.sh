@@ -9,7 +9,7 @@ install_packages "${build_packages[@]}"
 
 echo "== building (a few minutes the first time)"
 cmake --preset release -DSLUICE_BUILD_TESTS=OFF >/dev/null
-cmake --build --preset release --target sluiced sluice_command -j2
+cmake --build --preset release --target sluiced sluice -j2
 bin=build/release
 
 work=$(mktemp -d)

@@ -127,7 +127,8 @@ SubscriptionDistributions Broker::AskDistributions(absl::Duration wait_max) {
   }
   SubscriptionDistributions all;
   for (const auto& answer : answers) {
-    if (!answer->ready.WaitForNotificationWithTimeout(until - absl::Now())) {
+    const absl::Duration left = std::max(absl::ZeroDuration(), until - absl::Now());
+    if (answer->ready.get_future().wait_for(absl::ToChronoNanoseconds(left)) != std::future_status::ready) {
       ++all.shards_missing;
       continue;
     }

@@ -6,17 +6,17 @@
 namespace sluice {
 
 void Mailbox::Put(Mail mail) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   mail_.push_back(std::move(mail));
 }
 
 std::vector<Mail> Mailbox::Take() {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   return std::exchange(mail_, {});
 }
 
 bool Mailbox::empty() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   return mail_.empty();
 }
 
@@ -60,8 +60,27 @@ void Outbox::Done(uint32_t from, const DoneLetter& done) {
   }
 }
 
-uint64_t Outbox::TurnDone(uint64_t turn) const {
+void Outbox::Returned(uint32_t from, uint64_t turn) {
+  const std::deque<uint64_t>& under_way = peers_[from].turns_under_way;
+  if (under_way.empty()) return;
+  uint64_t first = under_way.front();
+  for (const Reopened& earlier : reopened_) {  // what is returned may have been so before
+    if (earlier.last >= under_way.front()) first = std::min(first, earlier.first);
+  }
+  if (!reopened_.empty() && reopened_.back().first == first && reopened_.back().last == turn) return;
+  reopened_.push_back({first, turn});
+}
+
+bool Outbox::Answered(uint64_t turn) const {
+  return std::all_of(peers_.begin(), peers_.end(), [turn](const Peer& peer) {
+    return peer.turns_under_way.empty() || peer.turns_under_way.front() > turn;
+  });
+}
+
+uint64_t Outbox::TurnDone(uint64_t turn) {
+  std::erase_if(reopened_, [this](const Reopened& reopened) { return Answered(reopened.last); });
   uint64_t done = turn;
+  for (const Reopened& reopened : reopened_) done = std::min(done, reopened.first - 1);
   for (const Peer& peer : peers_) {
     if (!peer.turns_under_way.empty()) done = std::min(done, peer.turns_under_way.front() - 1);
   }

@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "broker/core/letter.h"
+#include "broker/mutex.h"
 
 namespace sluice {
 
@@ -37,7 +37,7 @@ class Mailbox {
   bool empty() const;
 
  private:
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   std::vector<Mail> mail_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -63,9 +63,13 @@ class Outbox {
   // A shard has done everything of a turn.
   void Done(uint32_t from, const DoneLetter& done);
 
+  // A shard returned messages of the oldest turn under way to it, and they go out once more in this one: that
+  // turn is not done before this one is.
+  void Returned(uint32_t from, uint64_t turn);
+
   // The last turn of which everything is done everywhere; `turn`, the present one, when nothing is
   // outstanding.
-  uint64_t TurnDone(uint64_t turn) const;
+  uint64_t TurnDone(uint64_t turn);
 
   bool has_letters() const { return written_ > 0; }
   // Some shard has more under way to it than it may.
@@ -85,8 +89,18 @@ class Outbox {
   Mail Close(uint64_t turn, Peer* peer);
   void AddUnderWay(Peer* peer, int64_t bytes);
 
+  // Turns of which something went out again later: the first of them, and the last in which it did.
+  struct Reopened {
+    uint64_t first;
+    uint64_t last;
+  };
+
+  // Whether every shard has answered for everything up to `turn`.
+  bool Answered(uint64_t turn) const;
+
   const uint32_t shard_;
   std::vector<Peer> peers_;
+  std::vector<Reopened> reopened_;
   uint64_t written_ = 0;
   uint64_t bytes_under_way_ = 0;
   size_t full_peers_ = 0;

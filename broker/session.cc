@@ -728,6 +728,7 @@ void Session::SayGoodbye(absl::Time now) {
   context_->counters.pending_bytes.Add(-static_cast<int64_t>(dropped.bytes));
   context_->counters.pending_messages.Add(-static_cast<int64_t>(dropped.messages));
   context_->counters.messages_dropped.Add(dropped.messages - std::min(dropped.messages, dealt_again));
+  CountLagging();
   reader_ = FrameReader();
   publisher_ = Publisher();
   answers_ = Answers();
@@ -817,7 +818,6 @@ void Session::Finish(absl::Time now) {
   context_->counters.pending_bytes.Add(-static_cast<int64_t>(left_bytes));
   context_->counters.pending_messages.Add(-static_cast<int64_t>(left_messages));
   context_->counters.messages_dropped.Add(left_messages);
-  CountLagging();
   transport_.socket().Close();
   state_ = State::kEnded;
 }

@@ -12,7 +12,7 @@ void SessionRecords::Keep(std::string_view session_id, v1::Goodbye goodbye, uint
   record.record.set_cuts_in_a_row(cuts_in_a_row);
   record.ended_at = now;
   record.bytes = sizeof(Record) + record.record.ByteSizeLong();
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   if (by_id_.contains(session_id)) return;  // a session ends once
   bytes_ += record.bytes;
   records_.push_back(std::move(record));
@@ -30,7 +30,7 @@ void SessionRecords::DropOldest() {
 }
 
 std::optional<v1::SessionRecord> SessionRecords::Find(std::string_view session_id, absl::Time now) const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   const auto found = by_id_.find(session_id);
   if (found == by_id_.end() || now - found->second->ended_at > kRecordsKeptFor) return std::nullopt;
   v1::SessionRecord record = found->second->record;
@@ -39,7 +39,7 @@ std::optional<v1::SessionRecord> SessionRecords::Find(std::string_view session_i
 }
 
 size_t SessionRecords::size() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(&mutex_);
   return records_.size();
 }
 

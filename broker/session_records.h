@@ -17,9 +17,9 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "broker/core/filter_index.h"  // StringHash
+#include "broker/mutex.h"
 #include "protocol/sluice.pb.h"
 
 namespace sluice {
@@ -53,7 +53,7 @@ class SessionRecords {
 
   void DropOldest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   // The oldest in front; the map's keys point into it.
   std::list<Record> records_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string_view, std::list<Record>::iterator, StringHash, std::equal_to<>> by_id_

@@ -74,7 +74,7 @@ void Shard::Put(Mail mail) {
 
 void Shard::Post(ShardCommand command) {
   {
-    const absl::MutexLock lock(&commands_mutex_);
+    const MutexLock lock(&commands_mutex_);
     commands_.push_back(std::move(command));
   }
   wakeup_.Notify();
@@ -186,7 +186,7 @@ void Shard::TakeEvents(std::span<const net::Event> events) {
 void Shard::RunCommands(absl::Time now) {
   std::vector<ShardCommand> commands;
   {
-    const absl::MutexLock lock(&commands_mutex_);
+    const MutexLock lock(&commands_mutex_);
     if (commands_.empty()) return;
     commands.swap(commands_);
   }
@@ -204,8 +204,9 @@ void Shard::ReadMail(absl::Time now) {
   for (const Mail& mail : mailbox_.Take()) {
     for (const Letter& letter : mail.letters) {
       if (const auto* deliver = std::get_if<DeliverLetter>(&letter)) {
-        FilterGroup* group = index_.FindById(deliver->group);
-        if (group != nullptr && !group->members.empty()) fan_out_.TakeArrived(group, mail.from, *deliver);
+        OnDeliver(mail.from, *deliver);
+      } else if (const auto* returned = std::get_if<ReturnLetter>(&letter)) {
+        OnReturn(mail.from, *returned);
       } else if (const auto* turn = std::get_if<TurnLetter>(&letter)) {
         to_answer_.emplace_back(mail.from, DoneLetter{turn->turn, turn->bytes});
       } else if (const auto* tally = std::get_if<TallyLetter>(&letter)) {
@@ -218,6 +219,20 @@ void Shard::ReadMail(absl::Time now) {
       }
     }
   }
+}
+
+void Shard::OnDeliver(uint32_t from, const DeliverLetter& letter) {
+  FilterGroup* group = index_.FindById(letter.group);
+  if (group != nullptr && !group->members.empty()) return fan_out_.TakeArrived(group, from, letter);
+  if (letter.return_to != 0)
+    outbox_->Write(from, ReturnLetter{letter.return_to, letter.slices, letter.parts});
+}
+
+void Shard::OnReturn(uint32_t from, const ReturnLetter& letter) {
+  FilterGroup* group = index_.FindById(letter.group);
+  if (group == nullptr) return;  // nobody has members any more
+  fan_out_.TakeReturned(group, letter);
+  outbox_->Returned(from, context_.turn);
 }
 
 void Shard::OnInterest(uint32_t from, const InterestLetter& letter, absl::Time now) {
@@ -485,7 +500,7 @@ void Shard::Answer(DistributionAnswer* answer) const {
       answer->pending_messages.Observe(subscription->queue.pending_messages());
     });
   }
-  answer->ready.Notify();
+  answer->ready.set_value();
 }
 
 }  // namespace sluice

@@ -19,6 +19,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <future>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -27,8 +28,6 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "broker/acceptor.h"
 #include "broker/core/chunk.h"
@@ -39,6 +38,7 @@
 #include "broker/core/session_writer.h"
 #include "broker/log.h"
 #include "broker/mailbox.h"
+#include "broker/mutex.h"
 #include "broker/net/poller.h"
 #include "broker/net/wakeup.h"
 #include "broker/session.h"
@@ -50,7 +50,7 @@ namespace sluice {
 struct DistributionAnswer {
   Distribution pending_bytes;
   Distribution pending_messages;
-  absl::Notification ready;
+  std::promise<void> ready;
 };
 
 // Serve no new connection, deliver what is queued, say goodbye, end.
@@ -121,6 +121,8 @@ class Shard {
   void TakeEvents(std::span<const net::Event> events);
   void RunCommands(absl::Time now);
   void ReadMail(absl::Time now);
+  void OnDeliver(uint32_t from, const DeliverLetter& letter);
+  void OnReturn(uint32_t from, const ReturnLetter& letter);
   void OnInterest(uint32_t from, const InterestLetter& letter, absl::Time now);
   void OnDone(uint32_t from, const DoneLetter& letter, absl::Time now);
   void SendMail();
@@ -192,7 +194,7 @@ class Shard {
   std::atomic<bool> drained_{false};
   std::atomic<int64_t> last_turn_ns_;
 
-  absl::Mutex commands_mutex_;
+  Mutex commands_mutex_;
   std::vector<ShardCommand> commands_ ABSL_GUARDED_BY(commands_mutex_);
 };
 

@@ -11,6 +11,7 @@
 
 #include "broker/net/address.h"
 #include "metrics/families.h"
+#include "metrics/http_pages.h"
 #include "metrics/http_server.h"
 #include "metrics/process.h"
 

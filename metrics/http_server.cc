@@ -1,14 +1,11 @@
 #include "metrics/http_server.h"
 
 #include <fmt/format.h>
-#include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <exception>
 #include <map>
 #include <span>
 #include <system_error>
@@ -16,13 +13,13 @@
 #include <utility>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "broker/net/listener_socket.h"
 #include "broker/net/poller.h"
 #include "broker/net/socket.h"
 #include "broker/net/wakeup.h"
 #include "metrics/http_request.h"
+#include "metrics/page_builder.h"
+#include "metrics/quiet_thread.h"
 
 namespace sluice {
 namespace {
@@ -41,115 +38,7 @@ absl::Time MonotonicNow() {
   return absl::UnixEpoch() + absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
 }
 
-const char* ReasonPhrase(int status) {
-  switch (status) {
-    case 200:
-      return "OK";
-    case 400:
-      return "Bad Request";
-    case 404:
-      return "Not Found";
-    case 405:
-      return "Method Not Allowed";
-    case 408:
-      return "Request Timeout";
-    case 431:
-      return "Request Header Fields Too Large";
-    case 503:
-      return "Service Unavailable";
-    case 505:
-      return "HTTP Version Not Supported";
-    default:
-      return "Internal Server Error";
-  }
-}
-
-std::string HeadOf(const HttpResponse& response) {
-  return fmt::format(
-      "HTTP/1.1 {} {}\r\n{}Content-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n"
-      "Connection: close\r\n\r\n",
-      response.status, ReasonPhrase(response.status), response.status == 405 ? "Allow: GET, HEAD\r\n" : "",
-      response.content_type, response.body.size());
-}
-
-// What a page throws, out of memory mostly, is the answer to who asked: the broker goes on.
-template <typename Build>
-auto Guarded(Build build) -> decltype(build()) {
-  try {
-    return build();
-  } catch (const std::exception& error) {
-    return HttpResponse{500, fmt::format("{}\n", error.what())};
-  }
-}
-
-// Signals are for the process's other threads, which know what to do about them.
-template <typename Run>
-std::thread ThreadWithoutSignals(const char* name, Run run) {
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread thread(std::move(run));
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  ::pthread_setname_np(thread.native_handle(), name);
-  return thread;
-}
-
 }  // namespace
-
-// Builds one page at a time on its thread, and wakes the loop when it is done.
-class HttpServer::PageBuilder {
- public:
-  PageBuilder(HttpPages* pages, const net::Wakeup* wakeup)
-      : pages_(pages), wakeup_(wakeup), thread_(ThreadWithoutSignals("http-page", [this] { Run(); })) {}
-  ~PageBuilder() {
-    {
-      const absl::MutexLock lock(&mutex_);
-      stopping_ = true;
-    }
-    thread_.join();
-  }
-
-  // Not while one is being built.
-  void Begin() {
-    const absl::MutexLock lock(&mutex_);
-    wanted_ = true;
-  }
-
-  // nullptr while it is being built.
-  Page Take() {
-    const absl::MutexLock lock(&mutex_);
-    return std::exchange(built_, nullptr);
-  }
-
- private:
-  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return wanted_ || stopping_; }
-
-  void Run() {
-    for (;;) {
-      {
-        const absl::MutexLock lock(&mutex_);
-        mutex_.Await(absl::Condition(this, &PageBuilder::HasWork));
-        if (stopping_) return;
-        wanted_ = false;
-      }
-      Page page = std::make_shared<const HttpResponse>(Guarded([this] { return pages_->SlowPage(); }));
-      {
-        const absl::MutexLock lock(&mutex_);
-        built_ = std::move(page);
-      }
-      wakeup_->Notify();
-    }
-  }
-
-  HttpPages* const pages_;
-  const net::Wakeup* const wakeup_;
-  absl::Mutex mutex_;
-  bool wanted_ ABSL_GUARDED_BY(mutex_) = false;
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  Page built_ ABSL_GUARDED_BY(mutex_);
-  std::thread thread_;  // last: it uses the others
-};
 
 class HttpServer::Loop {
  public:
@@ -182,6 +71,7 @@ class HttpServer::Loop {
       kClosing,  // the answer left; the client closes next
     };
     net::Socket socket;
+    absl::Time accepted_at;
     absl::Time deadline;
     State state = State::kReading;
     std::string received;
@@ -202,7 +92,9 @@ class HttpServer::Loop {
   void Add(net::Socket socket);
   void PauseAccepting();
   void ResumeAccepting();
-  void EvictOne();
+  // Closes the oldest that was answered, or that was accepted by then and has sent no request yet.
+  enum class Evicted { kNone, kOne };
+  [[nodiscard]] Evicted EvictIdle(absl::Time accepted_until);
 
   void OnEvent(const net::Event& event);
   void OnReadable(Connections::iterator at);
@@ -245,7 +137,7 @@ class HttpServer::Loop {
 absl::Status HttpServer::Loop::Start() {
   absl::Status added = poller_.Add(wakeup_.fd(), kWakeupToken, net::Interest::kReadLevel);
   if (added.ok()) added = poller_.Add(listener_->fd(), kListenerToken, net::Interest::kReadLevel);
-  if (added.ok()) thread_ = ThreadWithoutSignals("http", [this] { Run(); });
+  if (added.ok()) thread_ = QuietThread("http", [this] { Run(); });
   return added;
 }
 
@@ -300,6 +192,9 @@ void HttpServer::Loop::Accept() {
         spare_.Refill();
         return;
       case net::AcceptStatus::kOutOfDescriptors:
+        // Whoever has the only one had time for a request, but no longer than that while others wait.
+        if (EvictIdle(now_ - kAcceptPause) == Evicted::kOne) break;
+        return PauseAccepting();
       case net::AcceptStatus::kOutOfMemory:
       case net::AcceptStatus::kError:
         return PauseAccepting();
@@ -308,11 +203,14 @@ void HttpServer::Loop::Accept() {
 }
 
 void HttpServer::Loop::Add(net::Socket socket) {
-  if (connections_.size() >= options_.connections_max) EvictOne();
+  if (connections_.size() >= options_.connections_max && EvictIdle(now_) == Evicted::kNone) {
+    Close(connections_.begin());
+  }
   const uint64_t token = next_token_++;
   if (!poller_.Add(socket.fd(), token, net::Interest::kReadLevel).ok()) return;
   Connection connection;
   connection.socket = std::move(socket);
+  connection.accepted_at = now_;
   connection.deadline = now_ + options_.request_timeout;
   connections_.emplace(token, std::move(connection));
 }
@@ -329,20 +227,22 @@ void HttpServer::Loop::ResumeAccepting() {
   accept_again_at_ = modified.ok() ? absl::InfiniteFuture() : now_ + kAcceptPause;
 }
 
-void HttpServer::Loop::EvictOne() {
+HttpServer::Loop::Evicted HttpServer::Loop::EvictIdle(absl::Time accepted_until) {
   for (auto at = connections_.begin(); at != connections_.end();) {
     const uint64_t token = at->first;
     // What it sent may have arrived since the last look.
     if (at->second.state == Connection::State::kReading) OnReadable(at);
     at = connections_.lower_bound(token);
-    if (at == connections_.end() || at->first != token) return;  // that ended it
-    if (at->second.state == Connection::State::kReading || at->second.state == Connection::State::kClosing) {
+    if (at == connections_.end() || at->first != token) return Evicted::kOne;  // that ended it
+    const Connection& connection = at->second;
+    if (connection.state == Connection::State::kClosing ||
+        (connection.state == Connection::State::kReading && connection.accepted_at <= accepted_until)) {
       Close(at);
-      return;
+      return Evicted::kOne;
     }
     ++at;
   }
-  Close(connections_.begin());
+  return Evicted::kNone;
 }
 
 // ---- Connections are served ----
@@ -401,8 +301,7 @@ void HttpServer::Loop::OnRequest(Connections::iterator at, const HttpRequest& re
   Connection& connection = at->second;
   connection.head_only = request.method == "HEAD";
   if (request.method != "GET" && !connection.head_only) return Respond(at, 405, "only GET and HEAD\n");
-  std::optional<HttpResponse> page =
-      Guarded([&]() -> std::optional<HttpResponse> { return pages_->Page(request.path); });
+  std::optional<HttpResponse> page = AskPage(pages_, request.path);
   if (page.has_value()) return Respond(at, std::make_shared<const HttpResponse>(*std::move(page)));
   connection.state = Connection::State::kWaiting;
   connection.deadline = now_ + options_.response_timeout;

@@ -11,7 +11,8 @@
 // - not read its answer: cut after response_timeout;
 // - come a thousand times: at connections_max the oldest goes that has not sent its request, or else the
 //   oldest. A client that sends its request at once is answered before that happens;
-// - find the process without descriptors: a spare one is kept, so that one client at a time is still served.
+// - find the process without descriptors: a spare one is kept, so that one client at a time is still served,
+//   and has a tenth of a second for its request while others wait.
 //
 // Internal to metrics. Thread safety: Start and the destructor from one thread.
 #ifndef SLUICE_METRICS_HTTP_SERVER_H_
@@ -20,34 +21,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
-#include <string>
-#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "broker/net/address.h"
+#include "metrics/http_pages.h"
 
 namespace sluice {
-
-struct HttpResponse {
-  int status = 200;
-  std::string body;
-  const char* content_type = "text/plain; charset=utf-8";  // must outlive the server
-};
-
-// What the server serves.
-class HttpPages {
- public:
-  virtual ~HttpPages() = default;
-
-  // Called on the thread that serves all connections, so it must not wait. nullopt: SlowPage() is the answer.
-  virtual std::optional<HttpResponse> Page(std::string_view path) = 0;
-
-  // Called on a thread of its own, never twice at a time. One call answers everybody who asked before it
-  // began; who asks meanwhile gets the next.
-  virtual HttpResponse SlowPage() = 0;
-};
 
 struct HttpServerOptions {
   size_t connections_max = 64;
@@ -78,7 +58,6 @@ class HttpServer {
 
  private:
   class Loop;
-  class PageBuilder;
 
   HttpServer();
 

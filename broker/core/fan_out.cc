@@ -23,6 +23,26 @@ Slice SliceOf(const ChunkRef& chunk, uint32_t offset, uint32_t bytes, uint32_t m
   return slice;
 }
 
+// Walks through the slices by the messages of each part: visit(part, chunk, offset, boundary).
+template <typename Visit>
+void ForEachPart(const std::vector<Slice>& slices, const std::vector<DeliverLetter::Part>& parts,
+                 Visit visit) {
+  size_t slice_at = 0;
+  Slice rest = slices.front();
+  for (const DeliverLetter::Part& part : parts) {
+    for (uint32_t left = part.messages; left > 0;) {
+      if (rest.messages == 0) rest = slices[++slice_at];
+      FrameBoundary taken = {rest.bytes, rest.messages};
+      if (rest.messages > left) taken = BoundaryAfter(rest.view(), left);
+      visit(part, rest.chunk, rest.offset, taken);
+      rest.offset += taken.bytes;
+      rest.bytes -= taken.bytes;
+      rest.messages -= taken.frames;
+      left -= taken.frames;
+    }
+  }
+}
+
 // Adds a piece behind the last slice when it lies there, otherwise as a slice of its own.
 void Append(const ChunkRef& chunk, uint32_t offset, uint32_t bytes, uint32_t messages,
             std::vector<Slice>* slices) {
@@ -57,22 +77,25 @@ void FanOut::Take(std::span<FilterGroup* const> groups, const ChunkRef& chunk, u
 
 void FanOut::TakeArrived(FilterGroup* group, uint32_t from_shard, const DeliverLetter& letter) {
   if (!group->has_messages()) groups_.push_back(group);
-  size_t slice_at = 0;
-  Slice rest = letter.slices.front();
-  for (const DeliverLetter::Part& part : letter.parts) {
-    arrived_.push_back({from_shard, part.tally, {}});
-    PublishTally* tally = part.tally == nullptr ? nullptr : &arrived_.back().here;
-    for (uint32_t left = part.messages; left > 0;) {
-      if (rest.messages == 0) rest = letter.slices[++slice_at];
-      FrameBoundary taken = {rest.bytes, rest.messages};
-      if (rest.messages > left) taken = BoundaryAfter(rest.view(), left);
-      group->arrived.push_back({rest.chunk, rest.offset, taken.bytes, taken.frames, tally});
-      rest.offset += taken.bytes;
-      rest.bytes -= taken.bytes;
-      rest.messages -= taken.frames;
-      left -= taken.frames;
-    }
-  }
+  const DeliverLetter::Part* last = nullptr;
+  ForEachPart(letter.slices, letter.parts,
+              [&](const DeliverLetter::Part& part, const ChunkRef& chunk, uint32_t offset,
+                  const FrameBoundary& taken) {
+                if (&part != last) arrived_.push_back({from_shard, part.tally, {}});
+                last = &part;
+                PublishTally* tally = part.tally == nullptr ? nullptr : &arrived_.back().here;
+                group->arrived.push_back({chunk, offset, taken.bytes, taken.frames, tally});
+              });
+}
+
+void FanOut::TakeReturned(FilterGroup* group, ReturnLetter letter) {
+  if (!group->has_messages()) groups_.push_back(group);
+  ForEachPart(letter.slices, letter.parts,
+              [&](const DeliverLetter::Part& part, const ChunkRef& chunk, uint32_t offset,
+                  const FrameBoundary& taken) {
+                group->runs.push_back({chunk, offset, taken.bytes, taken.frames, part.tally.get()});
+              });
+  for (DeliverLetter::Part& part : letter.parts) returned_.push_back(std::move(part.tally));
 }
 
 void FanOut::Settle(FilterGroup* group, absl::Time now) {
@@ -161,12 +184,14 @@ void FanOut::Prepare(FilterGroup* group) {
 }
 
 void FanOut::Forward(const FilterGroup& group) {
-  for (const RemoteGroup& remote : group.remotes) Write(remote, group.runs, slices_);
+  for (const RemoteGroup& remote : group.remotes) Write(group, remote, group.runs, slices_);
 }
 
-void FanOut::Write(const RemoteGroup& remote, const std::vector<Run>& runs, std::vector<Slice> slices) {
+void FanOut::Write(const FilterGroup& group, const RemoteGroup& remote, const std::vector<Run>& runs,
+                   std::vector<Slice> slices) {
   DeliverLetter letter;
   letter.group = remote.id;
+  letter.return_to = group.kind() == GroupKind::kDealt ? group.id : 0;
   letter.slices = std::move(slices);
   const PublishTally* last = nullptr;
   for (const Run& run : runs) {
@@ -237,7 +262,7 @@ void FanOut::Deal(FilterGroup* group) {
       if (dealt_[place].runs.empty()) continue;
       std::vector<Slice> slices;
       Assemble(dealt_[place].runs, &slices);
-      Write(remote, dealt_[place].runs, std::move(slices));
+      Write(*group, remote, dealt_[place].runs, std::move(slices));
     }
   }
 }
@@ -360,6 +385,7 @@ std::vector<FanOut::Outgoing> FanOut::TakeLetters() {
     letter.dropped = arrived.here.dropped;
   }
   arrived_.clear();
+  returned_.clear();
   return std::exchange(letters_, {});
 }
 

@@ -52,6 +52,9 @@ class FanOut {
   // Notes what another shard sent for the group. Its parts are answered in the letters to that shard.
   void TakeArrived(FilterGroup* group, uint32_t from_shard, const DeliverLetter& letter);
 
+  // Notes what another shard returned, which was dealt from here before.
+  void TakeReturned(FilterGroup* group, ReturnLetter letter);
+
   // Offers at once what the group has taken: to be called before its membership changes, so that a
   // subscription gets exactly what was published while it was in force.
   void Settle(FilterGroup* group, absl::Time now);
@@ -103,7 +106,8 @@ class FanOut {
   void Assemble(const std::vector<Run>& runs, std::vector<Slice>* slices);
   std::span<const Slice> KeptSlices(const FilterGroup& group);
   void Forward(const FilterGroup& group);
-  void Write(const RemoteGroup& remote, const std::vector<Run>& runs, std::vector<Slice> slices);
+  void Write(const FilterGroup& group, const RemoteGroup& remote, const std::vector<Run>& runs,
+             std::vector<Slice> slices);
   void Deal(FilterGroup* group);
   void DealRuns(FilterGroup* group, const std::vector<Run>& runs, size_t places, size_t* next);
   size_t PickPlace(const FilterGroup& group, size_t places, size_t next) const;
@@ -129,6 +133,8 @@ class FanOut {
     PublishTally here;
   };
   std::deque<Arrived> arrived_;
+  // Of messages that were returned: kept for the runs of this turn.
+  std::vector<std::shared_ptr<PublishTally>> returned_;
 
   enum class Phase { kTaking, kOffering } phase_ = Phase::kTaking;
   size_t group_at_ = 0;

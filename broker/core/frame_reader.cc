@@ -78,12 +78,11 @@ FrameStatus FrameReader::Next(OpenChunk* open, uint64_t frame_bytes_max, Receive
 }
 
 void FrameReader::Keep(std::string_view rest, uint64_t frame_bytes, MemoryAccount* account) {
-  if (frame_bytes <= kStashBytesMax) {
+  if (rest.size() <= kStashBytesMax) {
     stash_ = rest;
     return;
   }
-  const uint32_t capacity = static_cast<uint32_t>(
-      std::min<uint64_t>(frame_bytes, std::max<uint64_t>(2 * rest.size(), kStashBytesMax)));
+  const uint32_t capacity = static_cast<uint32_t>(std::min<uint64_t>(frame_bytes, 2 * rest.size()));
   large_ = Chunk::Create(capacity, account);
   std::memcpy(large_->data(), rest.data(), rest.size());
   large_used_ = static_cast<uint32_t>(rest.size());

@@ -7,8 +7,8 @@
 //
 // Bytes go straight into the shard's open chunk, so that a publish is a slice of it without a copy. What
 // stands of an unfinished frame at the end of a read is kept here (at most kStashBytesMax) and completed at
-// the head of the next read. A larger frame is read into a chunk of its own, which grows with the bytes that
-// arrived, never with the length that was claimed.
+// the head of the next read. When more than that of a frame has arrived, it is read on into a chunk of its
+// own, which grows with the bytes that arrive, never with the length that was claimed.
 //
 // A reader in the middle of nothing owns no memory.
 //

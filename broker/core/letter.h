@@ -22,7 +22,8 @@ struct InterestLetter {
   uint64_t group = 0;
 };
 
-// Messages for your group. A group that is gone gets nothing.
+// Messages for your group. What is for a queue group that has no member there any more comes back; any other
+// group that is gone gets nothing.
 struct DeliverLetter {
   // Whose messages they are, in their order.
   struct Part {
@@ -31,8 +32,18 @@ struct DeliverLetter {
   };
 
   uint64_t group = 0;
+  // The sender's, when it is a queue group; 0: none.
+  uint64_t return_to = 0;
   std::vector<Slice> slices;
   std::vector<Part> parts;
+};
+
+// "My members of your queue group have left": messages to be dealt again. It is written before the DoneLetter
+// of their turn.
+struct ReturnLetter {
+  uint64_t group = 0;
+  std::vector<Slice> slices;
+  std::vector<DeliverLetter::Part> parts;
 };
 
 // What became of messages of yours. Only their own shard may touch the tally.
@@ -54,7 +65,7 @@ struct TurnLetter {
   uint64_t bytes = 0;
 };
 
-using Letter = std::variant<InterestLetter, DeliverLetter, TallyLetter, DoneLetter, TurnLetter>;
+using Letter = std::variant<InterestLetter, DeliverLetter, ReturnLetter, TallyLetter, DoneLetter, TurnLetter>;
 
 }  // namespace sluice
 

@@ -65,6 +65,26 @@ TEST(OutboxTest, ATurnIsDoneWhenEveryShardThatWasWrittenToSaysSo) {
   EXPECT_EQ(outbox.bytes_under_way(), 0u);
 }
 
+TEST(OutboxTest, ATurnOfWhichSomethingWasReturnedIsDoneWhenThatIsDone) {
+  MemoryAccount account;
+  Outbox outbox(0, 4);
+  outbox.Write(1, DeliverOf(100, &account));
+  (void)Sent(&outbox, 7, 1);
+  // Shard 1 returns it, and it goes to 2, which returns it as well; 3 takes it.
+  outbox.Returned(1, 9);
+  outbox.Done(1, {7, 100});
+  outbox.Write(2, DeliverOf(100, &account));
+  (void)Sent(&outbox, 9, 2);
+  EXPECT_EQ(outbox.TurnDone(9), 6u);
+  outbox.Returned(2, 12);
+  outbox.Done(2, {9, 100});
+  outbox.Write(3, DeliverOf(100, &account));
+  (void)Sent(&outbox, 12, 3);
+  EXPECT_EQ(outbox.TurnDone(12), 6u);
+  outbox.Done(3, {12, 100});
+  EXPECT_EQ(outbox.TurnDone(13), 13u);
+}
+
 TEST(OutboxTest, AnswersWantNoAnswer) {
   Outbox outbox(0, 2);
   outbox.Write(1, DoneLetter{3, 10});

@@ -270,7 +270,10 @@ class SessionRig {
   void FanOutAndFlush() {
     while (Subscriber* subscriber = fan_out.Next(now)) Flush(peers[subscriber->token()].get());
     DetachEnded();
-    context.turn_done = context.turn;
+    if (other_shards == OtherShards::kDone) context.turn_done = context.turn;
+    Book();
+  }
+  void Book() {
     const FanOut::Report report = fan_out.TakeReport();
     counters.pending_messages.Add(static_cast<int64_t>(report.queued_messages));
     counters.pending_bytes.Add(static_cast<int64_t>(report.queued_bytes));
@@ -282,6 +285,7 @@ class SessionRig {
   }
   void Settle() {
     for (const auto& peer : peers) (void)Advance(peer.get());
+    Book();  // a shard does so in its next turn
     (void)fan_out.TakeLetters();
     (void)index.TakeAnnouncementsDue();
     index.RemoveEmptyGroups();
@@ -330,6 +334,8 @@ class SessionRig {
   std::ostringstream log_lines;
   std::unique_ptr<Logger> log = Logger::ToStream(&log_lines, LogLevel::kDebug, LogFormat::kText);
   SessionContext context{limits, index, fan_out, read_chunk, *scratch, memory, counters, records, *log};
+  // Whether they have done everything that was asked of them.
+  enum class OtherShards { kDone, kBusy } other_shards = OtherShards::kDone;
   absl::Time now = absl::FromUnixSeconds(1000);
   std::vector<std::unique_ptr<Peer>> peers;
 };

@@ -340,6 +340,31 @@ TEST_F(SessionTest, EndsASubscriptionAtOnceOrAfterACount) {
   Subscribe(peer, 3, "b");  // the id is free
 }
 
+TEST_F(SessionTest, AnUnsubscribeThatComesWithTheLastMessageOfACountEndsItOnce) {
+  (void)feeder();
+  Peer* peer = rig_.ConnectAs("client");
+  Subscribe(peer, 1, "a");
+  rig_.Send(peer, UnsubscribeFrame(1, 1));
+  rig_.Barrier(peer);
+  // In one turn: the message is read before the request, and fanned out by it.
+  rig_.Send(feeder(), PublishFrame("a", "x"));
+  rig_.Send(peer, UnsubscribeFrame(1));
+  const auto read_one = [&](Peer* from) {
+    const uint64_t frames = rig_.counters.frames_in.Get();
+    return testing::Eventually([&] {
+      rig_.Read(from);
+      return rig_.counters.frames_in.Get() == frames + 1;
+    });
+  };
+  ASSERT_TRUE(read_one(feeder()));
+  ASSERT_TRUE(read_one(peer));
+  rig_.Barrier(peer);
+  ASSERT_EQ(peer->frames.size(), 3u);  // a header, the message
+  EXPECT_TRUE(peer->frames[1].has_message());
+  EXPECT_EQ(peer->frames[2].unsubscribed().reason(), v1::REASON_COUNT_REACHED);
+  EXPECT_EQ(rig_.counters.subscriptions.Get(), 0);
+}
+
 // ---- The end, step by step ----
 
 TEST_F(SessionTest, AHealthyClientGetsGoodbyeThenTheEndAndIsWaitedFor) {
@@ -524,6 +549,50 @@ TEST_F(SessionTest, EverythingBeforeTheEndOfTheStreamIsProcessedAndAnswered) {
   EXPECT_EQ(rig_.counters.frames_truncated.Get(), 0u);
 }
 
+TEST_F(SessionTest, AfterThePollerSawTheEndReadsGoOnUntilTheyFindIt) {
+  Peer* peer = rig_.ConnectAs("client");
+  rig_.Send(peer, PingFrame(1));
+  peer->client.ShutdownWrite();
+  ASSERT_TRUE(testing::Eventually([&] {
+    pollfd ready = {.fd = peer->session->fd(), .events = POLLRDHUP, .revents = 0};
+    return ::poll(&ready, 1, 0) == 1;
+  }));
+  // With edges nobody will say again that there is something to read.
+  peer->session->PeerClosed();
+  EXPECT_EQ(peer->session->Read(rig_.now), Session::ReadOutcome::kMore);
+  EXPECT_FALSE(peer->session->closing());
+  EXPECT_EQ(peer->session->Read(rig_.now), Session::ReadOutcome::kNothing);
+  EXPECT_TRUE(peer->session->closing());
+  EXPECT_EQ(peer->session->Read(rig_.now), Session::ReadOutcome::kNothing);
+  rig_.AwaitGoodbye(peer);
+  EXPECT_EQ(peer->frames.front().server_pong().id(), 1u);
+}
+
+TEST_F(SessionTest, AReadThatFillsItsRoomAsksForMore) {
+  Peer* peer = rig_.ConnectAs("client");
+  rig_.SendRaw(peer, Encoded(PublishFrame("a", std::string(kReadBytesMax, 'x'))));
+  ASSERT_TRUE(
+      testing::Eventually([&] { return peer->session->Read(rig_.now) == Session::ReadOutcome::kMore; }));
+}
+
+TEST_F(SessionTest, AnswersThatWaitForOtherShardsAreStillTold) {
+  Peer* peer = rig_.ConnectAs("client");
+  rig_.other_shards = SessionRig::OtherShards::kBusy;
+  rig_.Send(peer, PingFrame(1));
+  rig_.Send(peer, SubscribeFrame(1, "a"));
+  peer->client.ShutdownWrite();
+  rig_.Until([&] { return peer->session->closing(); });
+  for (int i = 0; i < 5; ++i) rig_.Turn();
+  rig_.Receive(peer);
+  EXPECT_TRUE(peer->frames.empty());
+  EXPECT_EQ(rig_.ended_total(), 0u);
+  rig_.other_shards = SessionRig::OtherShards::kDone;
+  rig_.AwaitGoodbye(peer);
+  ASSERT_EQ(peer->frames.size(), 3u);
+  EXPECT_EQ(peer->frames[0].server_pong().id(), 1u);
+  EXPECT_TRUE(peer->frames[1].has_subscribed());
+}
+
 TEST_F(SessionTest, WhoEndsItsDirectionStillGetsWhatIsQueued) {
   Peer* peer = Blocked(500'000, 3);
   peer->client.ShutdownWrite();
@@ -553,6 +622,39 @@ TEST_F(SessionTest, WhoEndsItsDirectionAndDoesNotReadIsNotWaitedForLong) {
   EXPECT_EQ(rig_.counters.messages_dropped.Get(), 4u);
   EXPECT_EQ(rig_.ended_total(), 1u);
   ExpectNothingLeft();
+}
+
+// The kernel took everything, but the client has no room for it yet: nobody says when it has.
+TEST_F(SessionTest, WaitsForWhatTheKernelHoldsBeforeItCloses) {
+  for (const auto reads : {Peer::Input::kEof, Peer::Input::kReset}) {
+    Peer* peer = rig_.ConnectAs("client", {.client_receive_buffer_bytes = 4 << 10});
+    Subscribe(peer, 1, "a");
+    Publish(feeder(), "a", std::string(200'000, 'x'));
+    rig_.Until([&] { return peer->session->subscriber().writer().empty(); });
+    const uint64_t ended = rig_.ended_total();
+    peer->client.ShutdownWrite();
+    rig_.Until([&] { return rig_.ended_total() > ended; });
+    rig_.Turn();
+    ASSERT_NE(peer->session, nullptr);
+    // It looks again soon, and again.
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_GT(peer->session->NextDeadline(), rig_.now);
+      EXPECT_LE(peer->session->NextDeadline(), rig_.now + absl::Milliseconds(20));
+      rig_.now = peer->session->NextDeadline();
+      rig_.Turn();
+      ASSERT_NE(peer->session, nullptr);
+    }
+    if (reads == Peer::Input::kEof) {
+      rig_.AwaitGoodbye(peer);
+      EXPECT_EQ(rig_.Payloads(peer).size(), 1u);
+    } else {
+      rig_.now += rig_.limits.goodbye_timeout;
+      rig_.Turn();
+    }
+    rig_.UntilEnded(peer);
+    rig_.AwaitEnd(peer);
+    EXPECT_EQ(peer->input, reads);
+  }
 }
 
 TEST_F(SessionTest, AnEndWithinAFrameIsCountedAndNothingOfTheFrameDelivered) {
@@ -837,8 +939,6 @@ TEST_F(SessionTest, WhatACutMemberHadIsDealtToTheOthersAndIsNotDropped) {
   EXPECT_EQ(rig_.counters.pending_messages.Get(), 0);
 }
 
-// What leaving settles may be the last message of a counted subscription, whose session is gone before the
-// shard comes to take it out of its group.
 TEST_F(SessionTest, MembersThatAreCutInOneTurnDealToEachOtherAndThenToNobody) {
   rig_.limits.subscriber.write_timeout = absl::Seconds(10);
   std::vector<Peer*> members;
@@ -852,8 +952,6 @@ TEST_F(SessionTest, MembersThatAreCutInOneTurnDealToEachOtherAndThenToNobody) {
   }
   for (int i = 0; i < 9; ++i) Publish(feeder(), "jobs", "job " + std::to_string(i));
   for (Peer* peer : members) EXPECT_EQ(peer->session->subscriber().Find(1)->offered, 3u);
-  // The second may take one more, and ends with it.
-  const_cast<Subscription*>(members[1]->session->subscriber().Find(1))->offered_max = 4;
   rig_.now += absl::Seconds(10);
   rig_.Turn();
   EXPECT_EQ(rig_.ended(v1::REASON_WRITE_TIMEOUT), 3u);
@@ -865,6 +963,38 @@ TEST_F(SessionTest, MembersThatAreCutInOneTurnDealToEachOtherAndThenToNobody) {
     rig_.UntilEnded(peer);
   }
   EXPECT_EQ(rig_.counters.messages_dropped.Get(), 9u);
+  ExpectNothingLeft();
+}
+
+// What leaving settles may be the last message of a counted subscription: it is gone with the Goodbye, before
+// the shard comes to take it out of its group.
+TEST_F(SessionTest, ASubscriptionMayReachItsCountByWhatItsLeavingSettles) {
+  rig_.limits.subscriber.write_timeout = absl::Seconds(10);
+  Peer* cut = rig_.ConnectAs("slow", kSmallBuffers);
+  Subscribe(cut, 1, "jobs", "workers");
+  Publish(feeder(), "jobs", std::string(500'000, 'x'));
+  rig_.Until([&] { return cut->session->subscriber().blocked(); });
+  for (int i = 0; i < 5; ++i) Publish(feeder(), "jobs", "job");
+  Peer* leaves = rig_.ConnectAs("counted");
+  Subscribe(leaves, 1, "jobs", "workers");
+  rig_.Send(leaves, UnsubscribeFrame(1, 1));
+  rig_.Barrier(leaves);
+  rig_.SendRaw(leaves, std::string("\x80\x00", 2));
+  ASSERT_TRUE(testing::Eventually([&] {
+    pollfd ready = {.fd = leaves->session->fd(), .events = POLLIN, .revents = 0};
+    return ::poll(&ready, 1, 0) == 1;
+  }));
+  rig_.now += absl::Seconds(10);
+  rig_.Turn();  // ends both, the one that deals again first
+  EXPECT_EQ(rig_.ended(v1::REASON_WRITE_TIMEOUT), 1u);
+  EXPECT_EQ(rig_.ended(v1::REASON_PROTOCOL_ERROR), 1u);
+  EXPECT_EQ(rig_.counters.subscriptions.Get(), 0);
+  rig_.AwaitGoodbye(leaves);
+  rig_.AwaitGoodbye(cut);
+  for (Peer* peer : {leaves, cut}) {
+    peer->client.Close();
+    rig_.UntilEnded(peer);
+  }
   ExpectNothingLeft();
 }
 

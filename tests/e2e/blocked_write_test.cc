@@ -1,5 +1,4 @@
-// The life of one blocked write, followed through the log, the metrics and the wire, and the protocol spoken
-// from another language.
+// The life of one blocked write, followed through the log, the metrics and the wire.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -216,9 +216,9 @@ TEST_F(ClosingTest, WhileItDrainsNobodyNewIsServedAndItIsNotReady) {
   EXPECT_THAT(broker_.Get("/readyz"), HasSubstr(" 200 "));
   broker_.Signal(SIGTERM);
   broker_.WaitForLog("going down");
+  publisher_.ExpectGoodbye(v1::REASON_SHUTDOWN);
   EXPECT_THAT(broker_.Get("/readyz"), HasSubstr(" 503 "));
   EXPECT_THAT(broker_.Get("/healthz"), HasSubstr(" 200 "));
-  publisher_.ExpectGoodbye(v1::REASON_SHUTDOWN);
   EXPECT_THROW(
       {
         WireClient late(broker_.port());

@@ -99,6 +99,25 @@ TEST_F(FairnessTest, OneThatStopsIsCutWithinTheTimeout) {
   EXPECT_LE(goodbye.value(), 1500u);
 }
 
+TEST_F(FairnessTest, OneThatMovesAndTooSlowlyIsCutByAgeEvenOnAQuietTopic) {
+  WireClient slow = Subscriber({.client_receive_buffer_bytes = 8192}, {.pending_age_max_ms = 1500});
+  publisher_.Publish("fair", std::string(900'000, 'x'));  // a single message: nothing waits behind it
+  publisher_.Ack();
+  while (broker_.LogLines(kCutLine).empty()) {
+    slow.ReadAvailable(1000);
+    Pause(milliseconds(50));
+  }
+  const std::string line = broker_.WaitForLog(kCutLine);
+  EXPECT_THAT(line, HasSubstr("reason=pending_age"));
+  EXPECT_THAT(line, HasSubstr("pending_messages=1 "));
+  // The rest of its message still comes, and then it is told.
+  const WireClient::Rest rest = slow.ReadToEnd();
+  EXPECT_EQ(rest.messages, 1u);
+  ASSERT_TRUE(rest.goodbye.has_value());
+  EXPECT_EQ(rest.goodbye->reason(), v1::REASON_PENDING_AGE);
+  EXPECT_EQ(rest.goodbye->limit(), 1500u);
+}
+
 TEST_F(FairnessTest, IdleForLongAndThenABurstIsNotCut) {
   WireClient subscriber = Subscriber({.client_receive_buffer_bytes = 8192});
   Publish(1);

@@ -3,11 +3,11 @@
 #define SLUICE_TESTS_METRICS_FAKE_SOURCE_H_
 
 #include <array>
+#include <condition_variable>
+#include <mutex>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "metrics/exporter.h"
 
@@ -19,57 +19,57 @@ class FakeSource : public SnapshotSource {
   std::array<ShardCounters, 2> shards;
 
   void SetDistributions(const SubscriptionDistributions& distributions) {
-    const absl::MutexLock lock(&mutex_);
+    const std::scoped_lock lock(mutex_);
     distributions_ = distributions;
   }
   void SetHealthy(const absl::Status& status) {
-    const absl::MutexLock lock(&mutex_);
+    const std::scoped_lock lock(mutex_);
     healthy_ = status;
   }
   void SetReady(const absl::Status& status) {
-    const absl::MutexLock lock(&mutex_);
+    const std::scoped_lock lock(mutex_);
     ready_ = status;
   }
   // One shard does not answer any more: who asks waits as long as it is willing to.
   enum class Shards { kAnswer, kOneIsStuck };
   void SetShards(Shards shards_now) {
-    const absl::MutexLock lock(&mutex_);
+    const std::scoped_lock lock(mutex_);
     shards_now_ = shards_now;
+    changed_.notify_all();
   }
   // How often it was asked.
   int asked() const {
-    const absl::MutexLock lock(&mutex_);
+    const std::scoped_lock lock(mutex_);
     return asked_;
   }
 
   std::vector<const ShardCounters*> Counters() const override { return {&shards[0], &shards[1]}; }
   SubscriptionDistributions AskDistributions(absl::Duration wait_max) override {
-    const absl::MutexLock lock(&mutex_);
+    std::unique_lock lock(mutex_);
     ++asked_;
     SubscriptionDistributions answer = distributions_;
-    const auto all_answer = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return shards_now_ == Shards::kAnswer;
-    };
-    if (!mutex_.AwaitWithTimeout(absl::Condition(&all_answer), wait_max)) ++answer.shards_missing;
+    const auto all_answer = [this] { return shards_now_ == Shards::kAnswer; };
+    if (!changed_.wait_for(lock, absl::ToChronoNanoseconds(wait_max), all_answer)) ++answer.shards_missing;
     return answer;
   }
   uint64_t RetainedBytes() const override { return 4096; }
   absl::Status Healthy() const override {
-    const absl::MutexLock lock(&mutex_);
+    const std::scoped_lock lock(mutex_);
     return healthy_;
   }
   absl::Status Ready() const override {
-    const absl::MutexLock lock(&mutex_);
+    const std::scoped_lock lock(mutex_);
     return ready_;
   }
 
  private:
-  mutable absl::Mutex mutex_;
-  SubscriptionDistributions distributions_ ABSL_GUARDED_BY(mutex_);
-  absl::Status healthy_ ABSL_GUARDED_BY(mutex_);
-  absl::Status ready_ ABSL_GUARDED_BY(mutex_);
-  Shards shards_now_ ABSL_GUARDED_BY(mutex_) = Shards::kAnswer;
-  int asked_ ABSL_GUARDED_BY(mutex_) = 0;
+  mutable std::mutex mutex_;  // guards what follows
+  std::condition_variable changed_;
+  SubscriptionDistributions distributions_;
+  absl::Status healthy_;
+  absl::Status ready_;
+  Shards shards_now_ = Shards::kAnswer;
+  int asked_ = 0;
 };
 
 }  // namespace sluice::testing

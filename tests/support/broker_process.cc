@@ -82,8 +82,8 @@ BrokerProcess::BrokerProcess(const std::vector<std::string>& flags) {
 void BrokerProcess::Start(const std::vector<std::string>& flags) {
   std::vector<std::string> words = {SLUICED_PATH, "--listen=127.0.0.1:0", "--http=127.0.0.1:0",
                                     "--ports-file=" + ports_file_};
-  if (const char* shards = std::getenv("SLUICE_TEST_SHARDS"))
-    words.push_back(fmt::format("--shards={}", shards));
+  if (const char* shards = std::getenv("SLUICE_TEST_SHARDS")) shards_ = std::atoi(shards);
+  words.push_back(fmt::format("--shards={}", shards_));
   words.insert(words.end(), flags.begin(), flags.end());
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
@@ -135,7 +135,8 @@ void BrokerProcess::CollectLog() {
   for (;;) {
     const ssize_t bytes = ::read(log_pipe_.get(), room, sizeof room);
     if (bytes < 0 && errno == EINTR) continue;
-    const absl::MutexLock lock(&log_mutex_);
+    const std::lock_guard<std::mutex> lock(log_mutex_);
+    log_changed_.notify_all();
     if (bytes <= 0) {
       if (!unfinished.empty()) log_lines_.push_back(unfinished);
       log_ended_ = true;
@@ -161,21 +162,20 @@ void BrokerProcess::ReadPorts() {
 std::string BrokerProcess::WaitForLog(std::string_view text) {
   std::string found;
   size_t seen = 0;
-  const auto look = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(log_mutex_) {
+  std::unique_lock<std::mutex> lock(log_mutex_);
+  log_changed_.wait_for(lock, absl::ToChronoSeconds(kPatience), [&] {
     for (; seen < log_lines_.size() && found.empty(); ++seen) {
       if (log_lines_[seen].find(text) != std::string::npos) found = log_lines_[seen];
     }
     return !found.empty() || log_ended_;
-  };
-  const absl::MutexLock lock(&log_mutex_);
-  log_mutex_.AwaitWithTimeout(absl::Condition(&look), kPatience);
+  });
   if (found.empty()) throw std::runtime_error(fmt::format("the broker's log never said \"{}\"", text));
   return found;
 }
 
 std::vector<std::string> BrokerProcess::LogLines(std::string_view text) const {
   std::vector<std::string> lines;
-  const absl::MutexLock lock(&log_mutex_);
+  const std::lock_guard<std::mutex> lock(log_mutex_);
   std::copy_if(log_lines_.begin(), log_lines_.end(), std::back_inserter(lines),
                [&](const std::string& line) { return line.find(text) != std::string::npos; });
   return lines;

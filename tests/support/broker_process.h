@@ -18,16 +18,16 @@
 #include <gmock/gmock.h>
 #include <sys/types.h>
 
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "broker/net/file_descriptor.h"
 
 namespace sluice::testing {
@@ -50,6 +50,7 @@ class BrokerProcess {
   uint16_t port() const { return port_; }
   uint16_t http_port() const { return http_port_; }
   pid_t pid() const { return pid_; }
+  int shards() const { return shards_; }
   // Where it wrote its ports; it removes the file when it ends in order.
   const std::string& ports_file() const { return ports_file_; }
 
@@ -95,12 +96,15 @@ class BrokerProcess {
   ProcessExit exit_;
   uint16_t port_ = 0;
   uint16_t http_port_ = 0;
+  int shards_ = 1;
 
   net::FileDescriptor log_pipe_;
   std::thread log_thread_;
-  mutable absl::Mutex log_mutex_;
-  std::vector<std::string> log_lines_ ABSL_GUARDED_BY(log_mutex_);
-  bool log_ended_ ABSL_GUARDED_BY(log_mutex_) = false;
+  // Of the standard library, which ThreadSanitizer sees.
+  mutable std::mutex log_mutex_;
+  std::condition_variable log_changed_;
+  std::vector<std::string> log_lines_;  // guarded by log_mutex_, like the next
+  bool log_ended_ = false;
 };
 
 // Whether this build is instrumented, which makes figures of memory and time meaningless.

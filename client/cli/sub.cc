@@ -1,0 +1,234 @@
+#include "client/cli/sub.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <atomic>
+
+#include "client/cli/message_format.h"
+#include "client/cli/notices.h"
+#include "client/cli/output_queue.h"
+#include "client/cli/text.h"
+#include "client/clock.h"
+
+namespace sluice::cli {
+namespace {
+
+struct SubFlags {
+  ConnectionFlags connection;
+  std::vector<std::string> filters;
+  std::optional<uint64_t> count;
+  std::optional<absl::Duration> timeout;
+  std::string queue_group;
+  uint64_t read_ahead_bytes = 64 << 20;
+  bool raw = false;
+  bool json = false;
+  bool quiet = false;
+};
+
+// After a write the next one waits so long, unless so much has gathered: a stream of small messages is
+// written in large pieces, and a single message at once.
+constexpr absl::Duration kGatherFor = absl::Milliseconds(1);
+constexpr size_t kGatherBytes = 64 << 10;
+
+// One run of `sluice sub`.
+class Sub {
+ public:
+  Sub(const SubFlags& flags, Console* console)
+      : flags_(flags),
+        console_(*console),
+        notices_(console),
+        // Half of what may be read ahead waits here as text, half in the library as it came.
+        queue_(std::max<size_t>(flags.read_ahead_bytes / 2, 1)) {}
+  ~Sub();
+
+  ExitCode Run();
+
+ private:
+  absl::Status Subscribe();
+  void OnMessage(const MessageView& message);
+  void OnEnd(const SubscriptionEnd& end);
+  ExitCode Pump();
+  Output::Result WriteBatch();
+  ExitCode Conclude();
+  MessageFormat Format() const;
+  uint64_t count_max() const { return flags_.count.value_or(UINT64_MAX); }
+
+  const SubFlags& flags_;
+  Console& console_;
+  Notices notices_;
+  OutputQueue queue_;
+  const MessageFormat format_ = Format();
+  std::unique_ptr<Client> client_;
+  std::vector<Subscription> subscriptions_;
+  std::string batch_;
+  absl::Time written_at_ = absl::InfinitePast();
+
+  // The dispatch thread's.
+  uint64_t taken_ = 0;
+
+  std::atomic<uint64_t> printed_{0};
+  // Nothing more will be pushed: the count is reached, or every subscription has ended.
+  Event complete_;
+  std::atomic<size_t> ended_{0};
+};
+
+Sub::~Sub() {
+  // A handler that waits for room in the queue would keep the client from closing.
+  queue_.Close();
+  for (Subscription& subscription : subscriptions_) subscription.Unsubscribe();
+}
+
+MessageFormat Sub::Format() const {
+  const bool for_people = !flags_.raw && !flags_.json;
+  return {.style = flags_.raw    ? MessageStyle::kRaw
+                   : flags_.json ? MessageStyle::kJson
+                                 : MessageStyle::kReadable,
+          .control = console_.output_is_terminal() ? ControlCharacters::kEscape : ControlCharacters::kKeep,
+          .colour = for_people ? console_.colour() : Colour::kNo};
+}
+
+ExitCode Sub::Run() {
+  ClientOptions options;
+  options.incoming_bytes_max = std::max<uint64_t>(flags_.read_ahead_bytes / 2, 1);
+  options.callbacks = notices_.callbacks();
+  absl::StatusOr<std::unique_ptr<Client>> client = Connect(flags_.connection, std::move(options), console_);
+  if (!client.ok()) return console_.Fail(client.status());
+  client_ = *std::move(client);
+  if (const absl::Status subscribed = Subscribe(); !subscribed.ok()) return console_.Fail(subscribed);
+  if (!flags_.quiet) {
+    console_.Notice(
+        fmt::format("subscribed to {} at {}", fmt::join(flags_.filters, ", "), client_->server().address));
+  }
+  return Pump();
+}
+
+absl::Status Sub::Subscribe() {
+  SubscribeOptions options;
+  options.queue_group = flags_.queue_group;
+  // The broker counts, so that no other member of the group misses what this one would not print.
+  options.messages_max = flags_.count.value_or(0);
+  options.on_end = [this](const SubscriptionEnd& end) { OnEnd(end); };
+  for (const std::string& filter : flags_.filters) {
+    absl::StatusOr<Subscription> subscription = client_->Subscribe(
+        filter, [this](const MessageView& message) { OnMessage(message); }, options);
+    if (!subscription.ok()) return subscription.status();
+    subscriptions_.push_back(*std::move(subscription));
+  }
+  return absl::OkStatus();
+}
+
+// Runs on the dispatch thread, as OnEnd() does.
+void Sub::OnMessage(const MessageView& message) {
+  // With several filters the broker counts for each.
+  if (taken_ >= count_max()) return;
+  const auto append = [&](std::string* out) { AppendMessage(message, format_, out); };
+  if (queue_.Push(append) == OutputQueue::Pushed::kClosed) return;
+  ++taken_;
+  printed_.store(taken_, std::memory_order_relaxed);
+  if (taken_ == count_max()) complete_.Set();
+}
+
+void Sub::OnEnd(const SubscriptionEnd& end) {
+  if (!end.status.ok()) console_.Notice(std::string(end.status.message()));
+  if (ended_.fetch_add(1) + 1 == flags_.filters.size()) complete_.Set();
+}
+
+ExitCode Sub::Pump() {
+  const absl::Time deadline = client::DeadlineIn(flags_.timeout.value_or(absl::InfiniteDuration()));
+  for (;;) {
+    queue_.WakeAt(1);
+    const Ready ready = WaitFor({console_.interrupt().fd(), complete_.fd(), notices_.gave_up().fd(),
+                                 console_.output().hangup_fd(), queue_.fd()},
+                                deadline);
+    const bool ends = ready.none() || ready.has(0) || ready.has(1) || ready.has(2);
+    if (!ends && ready.has(3) && console_.output().CheckReader() != Output::Result::kWritten) {
+      return console_.Fail(console_.output());
+    }
+    if (!ends && client::MonotonicNow() - written_at_ < kGatherFor) {
+      queue_.WakeAt(kGatherBytes);
+      WaitFor({console_.interrupt().fd(), complete_.fd(), queue_.fd()},
+              std::min(deadline, written_at_ + kGatherFor));
+    }
+    // What is pushed after this would not be printed.
+    if (ends) queue_.Close();
+    if (WriteBatch() != Output::Result::kWritten) return console_.Fail(console_.output());
+    if (ends) return Conclude();
+  }
+}
+
+Output::Result Sub::WriteBatch() {
+  queue_.Take(&batch_);
+  written_at_ = client::MonotonicNow();
+  return console_.output().Write(batch_);
+}
+
+ExitCode Sub::Conclude() {
+  const uint64_t printed = printed_.load();
+  const uint64_t missed = notices_.missed();
+  const bool counted = flags_.count.has_value();
+  const bool interrupted = console_.interrupt().exit_code().has_value();
+  if (counted && printed == *flags_.count) return ExitCode::kDone;
+  if (!flags_.quiet) {
+    const std::string lost = missed > 0 ? fmt::format("; {} missed", missed) : "";
+    console_.Notice(fmt::format("received {}{}", Counted(printed, "message"), lost));
+  }
+  if (interrupted) {
+    // Without a count, to be interrupted is how it ends.
+    if (counted) return *console_.interrupt().exit_code();
+    return missed > 0 ? ExitCode::kFailure : ExitCode::kDone;
+  }
+  if (WaitFor({complete_.fd(), notices_.gave_up().fd()}, absl::InfinitePast()).none()) {
+    // The time is over.
+    if (counted) return ExitCode::kTimeout;
+    return missed > 0 ? ExitCode::kFailure : ExitCode::kDone;
+  }
+  return ExitCode::kFailure;
+}
+
+void CheckTogether(const SubFlags& flags) {
+  if (flags.count.has_value() && !flags.queue_group.empty() && flags.filters.size() > 1) {
+    Refuse(
+        "--count with --queue allows one FILTER: the broker counts for each, and would deal this member too "
+        "many");
+  }
+}
+
+}  // namespace
+
+Subcommand AddSub(CLI::App* parent) {
+  const auto flags = std::make_shared<SubFlags>();
+  CLI::App* app = parent->add_subcommand("sub", "Print what is published");
+  AddFilters(app, &flags->filters,
+             "topics to print: '*' stands for one token, a last '>' for one or more; several are separate "
+             "subscriptions");
+  AddCount(app, "-n,--count", &flags->count, {1, 1'000'000'000'000},
+           "end after so many messages, all filters together");
+  AddDuration(app, "-t,--timeout", &flags->timeout, {absl::Milliseconds(1), absl::Hours(24 * 365)},
+              "end after so long; a failure if --count has not been reached");
+  CLI::Option* raw = app->add_flag("-r,--raw", flags->raw,
+                                   "print the payload and a newline, byte for byte, and nothing else");
+  app->add_flag("-j,--json", flags->json,
+                "print a JSON object on each line: topic, payload (payload_base64 if it is not UTF-8), "
+                "reply_to, headers")
+      ->excludes(raw);
+  app->add_option("-q,--queue", flags->queue_group,
+                  "share the messages with the other members of this queue group: each goes to one of them")
+      ->type_name("GROUP");
+  AddSize(app, "--read-ahead", &flags->read_ahead_bytes, {1 << 10, 1 << 30},
+          "how far to read ahead of a slow reader of the output; then nothing is read from the broker, which "
+          "sees the "
+          "lag");
+  app->add_flag("--quiet", flags->quiet, "say nothing on standard error but errors");
+  AddConnectionFlags(app, &flags->connection);
+  SetFooter(app,
+            "  sluice sub 'ticks.>'\n"
+            "  sluice sub logs.syslog --raw | grep sshd\n"
+            "  sluice sub 'jobs.*' --queue workers --count 10 --json\n"
+            "Without --count it ends with Ctrl-C or at --timeout, with 0 if no message was missed.\n");
+  app->final_callback([flags] { CheckTogether(*flags); });
+  return {app, [flags](Console& console) { return Sub(*flags, &console).Run(); }};
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,60 @@
+#include "metrics/http_pages.h"
+
+#include <fmt/format.h>
+
+#include <exception>
+
+namespace sluice {
+namespace {
+
+const char* ReasonPhrase(int status) {
+  switch (status) {
+    case 200:
+      return "OK";
+    case 400:
+      return "Bad Request";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 503:
+      return "Service Unavailable";
+    case 505:
+      return "HTTP Version Not Supported";
+    default:
+      return "Internal Server Error";
+  }
+}
+
+template <typename Ask>
+auto Guarded(Ask ask) -> decltype(ask()) {
+  try {
+    return ask();
+  } catch (const std::exception& error) {
+    return HttpResponse{500, fmt::format("{}\n", error.what())};
+  }
+}
+
+}  // namespace
+
+std::optional<HttpResponse> AskPage(HttpPages* pages, std::string_view path) {
+  return Guarded([&] { return pages->Page(path); });
+}
+
+HttpResponse AskSlowPage(HttpPages* pages) {
+  return Guarded([&] { return pages->SlowPage(); });
+}
+
+std::string HeadOf(const HttpResponse& response) {
+  return fmt::format(
+      "HTTP/1.1 {} {}\r\n{}Content-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n"
+      "Connection: close\r\n\r\n",
+      response.status, ReasonPhrase(response.status), response.status == 405 ? "Allow: GET, HEAD\r\n" : "",
+      response.content_type, response.body.size());
+}
+
+}  // namespace sluice
