@@ -131,12 +131,12 @@ absl::Status Outbox::Ping(PingKind kind, PingDone done) {
   return absl::OkStatus();
 }
 
-void Outbox::AppendControl(const v1::ClientFrame& frame) {
+void Outbox::AppendControl(std::string_view frames) {
   bool wake = false;
   {
     MutexLock lock(&mutex_);
     if (state_ != State::kLive) return;
-    AppendFrame(frame);
+    frames_.AppendControl(frames);
     wake = TakeWake();
   }
   if (wake) wakeup_->Notify();

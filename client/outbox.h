@@ -85,8 +85,9 @@ class Outbox {
   // `done` is called when the broker has processed everything appended before, or when that will not be
   // known.
   absl::Status Ping(PingKind kind, PingDone done);
-  // A control frame of the present session; without one it is forgotten. Not bounded.
-  void AppendControl(const v1::ClientFrame& frame);
+  // Control frames of the present session, with their lengths, that nothing comes between; without a session
+  // they are forgotten. Not bounded.
+  void AppendControl(std::string_view frames);
 
   // From now on publishes are refused with Cancelled; what is buffered still goes out.
   void StopPublishing();

@@ -111,6 +111,42 @@ Session::Waited Session::WaitFor(short events, absl::Time deadline) {
 }
 
 absl::Status Session::Handshake(const std::string& previous_session, absl::Time deadline, Refusal* refusal) {
+  SendConnect(previous_session);
+  buffer_.set_frame_body_bytes_max(kServerControlBodyBytesMax);
+  // The Error that a Goodbye is to follow, or the connection's end.
+  absl::Status why;
+  for (;;) {
+    switch (WaitFor(POLLIN, deadline)) {
+      case Waited::kSocket:
+        break;
+      case Waited::kTimeout:
+        why.Update(absl::DeadlineExceededError(server_.ToString() + ": the server did not answer in time"));
+        return why;
+      case Waited::kClosing:
+        return absl::CancelledError("the client is closed");
+    }
+    const IoResult got = stream_.Read(buffer_.Room());
+    if (got.status == IoStatus::kWouldBlock) continue;
+    if (got.status == IoStatus::kEof)
+      why.Update(Failure("the server closed the connection before it answered"));
+    if (got.status == IoStatus::kError) {
+      why.Update(Failure("the connection was lost: " + SystemErrorText(got.error)));
+    }
+    if (got.status != IoStatus::kOk) return why;
+    buffer_.Commit(got.bytes);
+    parts_.counters.bytes_received.Add(got.bytes);
+    switch (TakeAnswer(refusal, &why)) {
+      case Opening::kGoesOn:
+        break;
+      case Opening::kConnected:
+        return absl::OkStatus();
+      case Opening::kRefused:
+        return why;
+    }
+  }
+}
+
+void Session::SendConnect(const std::string& previous_session) {
   v1::ClientFrame hello;
   v1::Connect& connect = *hello.mutable_connect();
   connect.set_protocol_version(kProtocolVersion);
@@ -119,62 +155,37 @@ absl::Status Session::Handshake(const std::string& previous_session, absl::Time 
   connect.set_previous_session(previous_session);
   std::string bytes;
   AppendFrame(hello, &bytes);
-  // A new connection takes some hundred bytes at once; if it does not, it is no good.
   const iovec piece = {bytes.data(), bytes.size()};
-  const IoResult sent = stream_.Write({&piece, 1});
-  if (sent.status != IoStatus::kOk || sent.bytes != bytes.size()) {
-    return Failure("the connection was lost: " + SystemErrorText(sent.error));
-  }
-  parts_.counters.bytes_sent.Add(sent.bytes);
-  buffer_.set_frame_body_bytes_max(kServerControlBodyBytesMax);
-  for (;;) {
-    switch (WaitFor(POLLIN, deadline)) {
-      case Waited::kSocket:
-        break;
-      case Waited::kTimeout:
-        return absl::DeadlineExceededError(server_.ToString() + ": the server did not answer in time");
-      case Waited::kClosing:
-        return absl::CancelledError("the client is closed");
-    }
-    const IoResult got = stream_.Read(buffer_.Room());
-    if (got.status == IoStatus::kWouldBlock) continue;
-    if (got.status == IoStatus::kEof) return Failure("the server closed the connection before it answered");
-    if (got.status == IoStatus::kError)
-      return Failure("the connection was lost: " + SystemErrorText(got.error));
-    buffer_.Commit(got.bytes);
-    parts_.counters.bytes_received.Add(got.bytes);
-    bool connected = false;
-    const absl::Status answer = TakeAnswer(refusal, &connected);
-    if (!answer.ok() || connected) return answer;
-  }
+  // A new connection takes some hundred bytes at once. If it does not, the server is gone, and what it said
+  // before that is still to be read.
+  parts_.counters.bytes_sent.Add(stream_.Write({&piece, 1}).bytes);
 }
 
-absl::Status Session::TakeAnswer(Refusal* refusal, bool* connected) {
-  Frame frame;
-  absl::Status why;
+Session::Opening Session::TakeAnswer(Refusal* refusal, absl::Status* why) {
   for (;;) {
+    Frame frame;
     const FrameFound found = buffer_.Next(&frame);
-    if (found == FrameFound::kNeedMore) return why;
-    if (found != FrameFound::kFrame ||
-        !frame_.ParseFromArray(frame.body.data(), static_cast<int>(frame.body.size()))) {
-      return Failure("the server does not speak this protocol");
-    }
-    switch (frame_.frame_case()) {
+    if (found == FrameFound::kNeedMore) return Opening::kGoesOn;
+    const bool parsed = found == FrameFound::kFrame &&
+                        frame_.ParseFromArray(frame.body.data(), static_cast<int>(frame.body.size()));
+    switch (parsed ? frame_.frame_case() : v1::ServerFrame::kMessage) {
       case v1::ServerFrame::kConnected:
         connected_ = frame_.connected();
-        *connected = true;
-        return absl::OkStatus();
+        return Opening::kConnected;
       case v1::ServerFrame::kError:
-        why = ToStatus(frame_.error());
+        why->Update(ToStatus(frame_.error()));
         break;
-      case v1::ServerFrame::kGoodbye: {
+      case v1::ServerFrame::kGoodbye:
         refusal->retry_after = absl::Milliseconds(static_cast<int64_t>(frame_.goodbye().retry_after_ms()));
         refusal->again = JudgeAgain(ToReason(frame_.goodbye().reason()));
-        if (!why.ok()) return why;
-        return Failure(WithText(ReasonName(frame_.goodbye().reason()), frame_.goodbye().text()));
-      }
+        why->Update(Failure(WithText(ReasonName(frame_.goodbye().reason()), frame_.goodbye().text())));
+        return Opening::kRefused;
+      case v1::ServerFrame::FRAME_NOT_SET:
+        // Of a newer version.
+        break;
       default:
-        return Failure("the server does not speak this protocol");
+        why->Update(Failure("the server does not speak this protocol"));
+        return Opening::kRefused;
     }
   }
 }
@@ -422,7 +433,9 @@ void Session::TakeControl(std::string_view body) {
     case v1::ServerFrame::kServerPing: {
       v1::ClientFrame answer;
       answer.mutable_pong()->set_id(frame_.server_ping().id());
-      return parts_.outbox.AppendControl(answer);
+      std::string bytes;
+      AppendFrame(answer, &bytes);
+      return parts_.outbox.AppendControl(bytes);
     }
     case v1::ServerFrame::kServerPong:
       return parts_.outbox.OnPong(frame_.server_pong().id());

@@ -84,12 +84,14 @@ class Session {
  private:
   enum class Writing { kOn, kBlocked, kEnded };
   enum class Target { kNone, kSubscription, kInbox };
+  enum class Opening { kGoesOn, kConnected, kRefused };
   enum class Waited { kSocket, kTimeout, kClosing };
 
   // Opening.
   absl::Status ConnectTo(const TcpAddress& address, absl::Time deadline);
   absl::Status Handshake(const std::string& previous_session, absl::Time deadline, Refusal* refusal);
-  absl::Status TakeAnswer(Refusal* refusal, bool* connected);
+  void SendConnect(const std::string& previous_session);
+  Opening TakeAnswer(Refusal* refusal, absl::Status* why);
   Waited WaitFor(short events, absl::Time deadline);
   absl::Status Failure(std::string_view what) const;
 

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "protocol/frame.h"
@@ -25,7 +26,8 @@ SubscriptionState::SubscriptionState(uint32_t id, std::string filter, SubscribeO
       way_(!handler_                      ? Way::kPulled
            : options_.executor            ? Way::kDispatched
            : options_.run == Run::kInline ? Way::kInline
-                                          : Way::kDispatched) {}
+                                          : Way::kDispatched),
+      messages_max_(options_.messages_max) {}
 
 SubscriptionState::~SubscriptionState() {
   // What was never handled weighs no more.
@@ -46,6 +48,12 @@ void SubscriptionState::OnSubscribed() {
 
 void SubscriptionState::OnMessages(const ChunkRef& chunk, std::string_view frames, uint64_t messages) {
   books_.received += messages;
+  const uint64_t messages_max = messages_max_.load(std::memory_order_relaxed);
+  if (messages_max != 0 && received() + messages > messages_max) {
+    messages = messages_max - std::min(received(), messages_max);
+    if (messages == 0) return;
+    frames = frames.substr(0, BoundaryAfter(frames, messages).bytes);
+  }
   received_.fetch_add(messages, std::memory_order_relaxed);
   if (way_ == Way::kInline) return RunInline(frames);
   Push push;

@@ -79,7 +79,8 @@ class SubscriptionState : public Runnable, public std::enable_shared_from_this<S
 
   void OnSessionBegin();
   void OnSubscribed();
-  // Whole message frames that lie in `chunk`.
+  // Whole message frames that lie in `chunk`. What exceeds the most that the subscription wants is thrown
+  // away.
   void OnMessages(const ChunkRef& chunk, std::string_view frames, uint64_t messages);
   void OnGap(const GapMark& gap);
   // Behind the last message; for good. (From any thread when there is no session.) Only the first counts.
@@ -106,6 +107,10 @@ class SubscriptionState : public Runnable, public std::enable_shared_from_this<S
   absl::Status WaitConfirmed(absl::Time deadline);
   absl::StatusOr<SubscriptionEnd> WaitEnd(absl::Time deadline);
   SubscriptionStats stats() const;
+  // Only so many messages from the first on; 0: all. The broker is told, too, but may have sent more before
+  // it heard.
+  void LimitTo(uint64_t messages) { messages_max_.store(messages, std::memory_order_relaxed); }
+  // Without those that were too many.
   uint64_t received() const { return received_.load(std::memory_order_relaxed); }
   bool stopped() const { return stopped_.load(std::memory_order_relaxed); }
   // Whether the broker has confirmed it in this session.
@@ -144,6 +149,7 @@ class SubscriptionState : public Runnable, public std::enable_shared_from_this<S
   MessageView view_;
 
   std::atomic<bool> stopped_{false};
+  std::atomic<uint64_t> messages_max_;
   std::atomic<uint64_t> received_{0};
   std::atomic<uint64_t> handled_{0};
   std::atomic<uint64_t> told_missing_{0};

@@ -6,6 +6,15 @@
 #include "protocol/frame.h"
 
 namespace sluice::client {
+namespace {
+
+std::string Bytes(const v1::ClientFrame& frame) {
+  std::string bytes;
+  AppendFrame(frame, &bytes);
+  return bytes;
+}
+
+}  // namespace
 
 v1::ClientFrame SubscriptionTable::SubscribeFrame(const SubscriptionState& state) {
   const SubscribeOptions& options = state.options();
@@ -51,13 +60,14 @@ absl::StatusOr<std::shared_ptr<SubscriptionState>> SubscriptionTable::Add(const 
   entry.state = std::make_shared<SubscriptionState>(id, filter, std::move(options), std::move(handler),
                                                     std::move(host));
   if (session_ != 0) {
-    outbox_->AppendControl(SubscribeFrame(*entry.state));
-    if (entry.messages_max > 0) outbox_->AppendControl(UnsubscribeFrame(id, entry.messages_max));
+    std::string frames;
+    Tell(entry, &frames);
+    outbox_->AppendControl(frames);
   }
   return entries_.emplace(id, std::move(entry)).first->second.state;
 }
 
-void SubscriptionTable::AskToEnd(uint32_t id) { outbox_->AppendControl(UnsubscribeFrame(id, 0)); }
+void SubscriptionTable::AskToEnd(uint32_t id) { outbox_->AppendControl(Bytes(UnsubscribeFrame(id, 0))); }
 
 void SubscriptionTable::Drain(SubscriptionState* state) {
   {
@@ -86,13 +96,15 @@ void SubscriptionTable::Discard(SubscriptionState* state) {
 }
 
 void SubscriptionTable::EndAfter(SubscriptionState* state, uint64_t messages) {
+  state->LimitTo(messages);
   if (messages <= state->received()) return Drain(state);
   MutexLock lock(&mutex_);
   const auto at = entries_.find(state->id());
   if (at == entries_.end() || at->second.wish == Wish::kEnd) return;
   Entry& entry = at->second;
   entry.messages_max = messages;
-  if (session_ != 0) outbox_->AppendControl(UnsubscribeFrame(state->id(), messages - entry.received_before));
+  if (session_ != 0)
+    outbox_->AppendControl(Bytes(UnsubscribeFrame(state->id(), messages - entry.received_before)));
 }
 
 std::vector<std::shared_ptr<SubscriptionState>> SubscriptionTable::All() const {
@@ -119,7 +131,7 @@ InboxAddress SubscriptionTable::Inbox() {
   if (session_ == 0) return {};
   if (inbox_id_ == 0) {
     inbox_id_ = ++last_id_;
-    outbox_->AppendControl(InboxFrame());
+    outbox_->AppendControl(Bytes(InboxFrame()));
   }
   return {.session = session_, .topic = inbox_topic_};
 }

@@ -226,31 +226,42 @@ size_t FakeSession::UnreadBytes() {
 // -----------------------------------------------------------------------------------------------------------
 // broker
 
-FakeBroker::FakeBroker() { ListenAgain(); }
+FakeBroker::FakeBroker() {
+  // The port is drawn by one socket and taken by another, which names it: only so does it stay taken while
+  // nobody listens, and no other process can be found behind it.
+  const int draw = Bind(0);
+  fd_ = Bind(PortOf(draw));
+  port_ = PortOf(fd_);
+  ::close(draw);
+  ListenAgain();
+}
 
-FakeBroker::~FakeBroker() { StopListening(); }
+FakeBroker::~FakeBroker() { ::close(fd_); }
 
-std::string FakeBroker::url() const { return "sluice://127.0.0.1:" + std::to_string(port_); }
-
-void FakeBroker::ListenAgain() {
-  fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+int FakeBroker::Bind(uint16_t port) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const int on = 1;
-  EXPECT_EQ(::setsockopt(fd_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
+  EXPECT_EQ(::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
   sockaddr_in address = {};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(port_);
-  socklen_t bytes = sizeof address;
-  EXPECT_EQ(::bind(fd_, reinterpret_cast<const sockaddr*>(&address), bytes), 0);
-  EXPECT_EQ(::listen(fd_, 10), 0);
-  EXPECT_EQ(::getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &bytes), 0);
-  port_ = ntohs(address.sin_port);
+  address.sin_port = htons(port);
+  EXPECT_EQ(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  return fd;
 }
 
-void FakeBroker::StopListening() {
-  if (fd_ >= 0) ::close(fd_);
-  fd_ = -1;
+uint16_t FakeBroker::PortOf(int fd) {
+  sockaddr_in address = {};
+  socklen_t bytes = sizeof address;
+  EXPECT_EQ(::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &bytes), 0);
+  return ntohs(address.sin_port);
 }
+
+std::string FakeBroker::url() const { return "sluice://127.0.0.1:" + std::to_string(port_); }
+
+void FakeBroker::ListenAgain() { EXPECT_EQ(::listen(fd_, 10), 0); }
+
+void FakeBroker::StopListening() { EXPECT_EQ(::shutdown(fd_, SHUT_RD), 0); }
 
 std::unique_ptr<FakeSession> FakeBroker::Accept() {
   std::unique_ptr<FakeSession> session = AcceptWithin(kPatience);

@@ -91,11 +91,14 @@ class FakeBroker {
   std::unique_ptr<FakeSession> Accept();
   std::unique_ptr<FakeSession> AcceptWithin(absl::Duration patience);
 
-  // The port refuses connections, and accepts them again.
+  // The port refuses connections, and accepts them again. It is ours all the time.
   void StopListening();
   void ListenAgain();
 
  private:
+  static int Bind(uint16_t port);
+  static uint16_t PortOf(int fd);
+
   int fd_ = -1;
   uint16_t port_ = 0;
 };

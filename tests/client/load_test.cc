@@ -149,6 +149,9 @@ TEST(LoadTest, TheBooksAddUpThroughManyLostConnections) {
   Await([&] { return subscriber->stats().reconnects == 15; }, "it does not come back");
   EXPECT_TRUE(subscriber->Flush(kPatience).ok());
   ASSERT_TRUE(subscription->Drain(kPatience).ok());
+  // No callback is still to come.
+  EXPECT_TRUE(subscriber->Close(kPatience).ok());
+  EXPECT_TRUE(publisher->Close(kPatience).ok());
   EXPECT_EQ(seen.backwards, 0u);
   EXPECT_EQ(seen.count, subscription->stats().received);
   // Of all that the broker offered in all sessions, each message came or is said to be lost.

@@ -199,12 +199,10 @@ TEST_F(OutboxTest, KeepsWhatHasNotLeftForTheNextSession) {
   Publish("2");
   EXPECT_EQ(Write(2), "sub:1 m:1 ");
   Write(0, /*part=*/3);
-  v1::ClientFrame control;
-  control.mutable_subscribe()->set_subscription(2);
-  outbox_.AppendControl(control);
+  outbox_.AppendControl(SubscribeFrame(2));
   EXPECT_EQ(outbox_.EndSession(), 1u);
   Publish("3");
-  outbox_.AppendControl(control);  // forgotten: there is no session
+  outbox_.AppendControl(SubscribeFrame(3));  // forgotten: there is no session
   outbox_.BeginSession(SubscribeFrame(9), kLimits);
   EXPECT_EQ(Write(), "sub:9 m:2 m:3 ");
   // In the new session the broker counts from 1 again.

@@ -425,6 +425,30 @@ TEST_F(SubscribingTest, EndsAfterItsCountWithItsBooks) {
   EXPECT_EQ(subscription->stats().lost, 1u);
 }
 
+TEST_F(SubscribingTest, WhatTheBrokerSentBeforeItHeardOfTheCountIsNotHandled) {
+  Start();
+  for (const sluice::Run run : {sluice::Run::kOnDispatchThread, sluice::Run::kInline}) {
+    SubscribeOptions options;
+    options.messages_max = 4;
+    options.run = run;
+    options.confirmation = Confirmation::kDoNotWait;
+    absl::StatusOr<Subscription> subscription = client_->Subscribe("a", LogMessages(), options);
+    const uint32_t id = session_->ReadBusiness().subscribe().subscription();
+    EXPECT_TRUE(session_->ReadBusiness().has_unsubscribe());
+    session_->WriteBytes(DeliveryBytes(id) + MessageBytes("a", "1"));
+    session_->WriteBytes(MessageBytes("a", "2") + MessageBytes("a", "3") + MessageBytes("a", "4") +
+                         MessageBytes("a", "5"));
+    session_->Message("a", "6");
+    session_->Unsubscribed(id, v1::REASON_COUNT_REACHED, 6);
+    const absl::StatusOr<SubscriptionEnd> end = subscription->WaitEnd(kPatience);
+    ASSERT_TRUE(end.ok());
+    EXPECT_EQ(end->received, 6u);
+    EXPECT_THAT(messages_.Take(4), ElementsAre("a 1", "a 2", "a 3", "a 4"));
+    EXPECT_EQ(subscription->stats().received, 4u);
+    EXPECT_EQ(subscription->stats().lost, 0u);
+  }
+}
+
 TEST_F(SubscribingTest, AskingToEndLaterSaysHowManyMoreThereAre) {
   Start();
   Subscription subscription = SubscribePull("a");
