@@ -60,7 +60,7 @@ class ChildProcess {
   // Our ends of its pipes, non-blocking; nothing (-1) where none was asked for.
   Descriptor& input() { return input_; }
   Descriptor& output() { return output_; }
-  int errors_fd() const { return errors_.get(); }
+  Descriptor& errors() { return errors_; }
   // Readable once it has ended.
   int exited_fd() const { return pid_fd_.get(); }
 

@@ -36,7 +36,7 @@ class DemoBroker {
   // "127.0.0.1:43210"
   const std::string& address() const { return address_; }
   // Readable when there is more of its log, or it has ended.
-  int log_fd() const { return child_.errors_fd(); }
+  int log_fd() { return child_.errors().get(); }
   // The whole lines that have come since the last call.
   std::vector<LogLine> ReadLog();
   bool ended() const { return log_ended_; }

@@ -106,8 +106,8 @@ ExitCode Pub::Run() {
   const PublishOutcome outcome = publisher_->Finish();
   console_.Progress("");
   const ExitCode code = Conclude(outcome);
-  // Whatever is still unsent has had its time.
-  if (outcome.unsent > 0) client_->Close(absl::ZeroDuration()).IgnoreError();
+  // What is not confirmed by now has had its time.
+  if (!outcome.status.ok()) client_->Close(absl::ZeroDuration()).IgnoreError();
   return code;
 }
 

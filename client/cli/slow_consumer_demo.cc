@@ -225,7 +225,8 @@ absl::Status SlowConsumerDemo::WaitUntil(const std::function<bool()>& condition,
   for (;;) {
     if (absl::Status status = ReadLog(); !status.ok()) return status;
     if (condition()) return absl::OkStatus();
-    const Ready ready = WaitFor({console_.interrupt().fd(), broker_->log_fd(), fd}, deadline);
+    const Ready ready =
+        WaitFor({console_.interrupt().fd(), broker_->log_fd(), console_.output().hangup_fd(), fd}, deadline);
     if (ready.has(0)) return absl::CancelledError("a signal came");
     if (ready.none()) {
       return absl::DeadlineExceededError(fmt::format("waited {} for {}", ShowDuration(kPatience), what));
@@ -236,7 +237,8 @@ absl::Status SlowConsumerDemo::WaitUntil(const std::function<bool()>& condition,
 absl::Status SlowConsumerDemo::Pause() {
   const absl::Time end = client::DeadlineIn(options_.pause);
   for (;;) {
-    const Ready ready = WaitFor({console_.interrupt().fd(), broker_->log_fd()}, end);
+    const Ready ready =
+        WaitFor({console_.interrupt().fd(), broker_->log_fd(), console_.output().hangup_fd()}, end);
     if (ready.none()) return absl::OkStatus();
     if (ready.has(0)) return absl::CancelledError("a signal came");
     if (absl::Status status = ReadLog(); !status.ok()) return status;
@@ -259,7 +261,7 @@ absl::Status SlowConsumerDemo::ReadLog() {
       story.cut.push_back(std::move(line));
   }
   if (broker_->ended()) return absl::UnavailableError("the broker has ended by itself");
-  if (console_.output().result() != Output::Result::kWritten) return absl::AbortedError("no output");
+  if (console_.output().CheckReader() != Output::Result::kWritten) return absl::AbortedError("no output");
   return absl::OkStatus();
 }
 
