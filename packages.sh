@@ -1,8 +1,11 @@
 # What Debian 12 needs for Sluice; sourced by run.sh and test.sh.
 build_packages=(build-essential cmake ninja-build protobuf-compiler libprotobuf-dev libabsl-dev libfmt-dev
                 prometheus-cpp-dev libspdlog-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev)
-test_packages=("${build_packages[@]}" libgtest-dev libgmock-dev prometheus ccache python3 python3-protobuf clang libclang-rt-14-dev
+test_packages=("${build_packages[@]}" libgtest-dev libgmock-dev prometheus ccache iproute2 nftables python3 python3-protobuf clang libclang-rt-14-dev llvm valgrind
                pkg-config)
+
+# What tests/bench/compare compares with, and what draws its plots.
+bench_packages=(nats-server redis-server mosquitto libnats-dev python3 python3-matplotlib)
 
 install_packages() {
   local missing=() package as_root=()
@@ -13,7 +16,7 @@ install_packages() {
   [[ $(id -u) == 0 ]] || as_root=(sudo)
   echo "== installing ${missing[*]}"
   "${as_root[@]}" apt-get update -qq
-  # Debian starts the daemons that it installs; the tests want prometheus' programs, not one more server.
+  # Debian starts the daemons that it installs; the tests want their programs, not one more server.
   (
     policy=/usr/sbin/policy-rc.d
     if [[ ! -e $policy ]]; then
@@ -24,7 +27,9 @@ install_packages() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
       apt-get install -y -qq --no-install-recommends "${missing[@]}"
   )
-  if [[ " ${missing[*]} " == *" prometheus "* ]] && command -v systemctl >/dev/null; then
-    "${as_root[@]}" systemctl disable --quiet prometheus || true
-  fi
+  for package in prometheus nats-server redis-server mosquitto; do
+    if [[ " ${missing[*]} " == *" $package "* ]] && command -v systemctl >/dev/null; then
+      "${as_root[@]}" systemctl disable --quiet "$package" || true
+    fi
+  done
 }

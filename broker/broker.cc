@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "broker/clock.h"
+#include "broker/memory_limit.h"
 #include "broker/net/address.h"
 #include "broker/net/listener_socket.h"
 
@@ -34,6 +35,12 @@ uint64_t ConnectionsMax(uint64_t wanted, Logger* log) {
   return possible;
 }
 
+// Half of what the process may have: the other half is for connections, subscriptions and the kernel's buffers.
+int64_t BudgetBytes(uint64_t configured) {
+  const uint64_t bytes = configured != 0 ? configured : MemoryLimitBytes() / 2;
+  return static_cast<int64_t>(std::min<uint64_t>(bytes, INT64_MAX));
+}
+
 std::string BuildType() {
 #if defined(__SANITIZE_ADDRESS__)
   return "address sanitizer";
@@ -49,7 +56,11 @@ std::string BuildType() {
 }  // namespace
 
 Broker::Broker(const Config& config, Logger* log)
-    : config_(config), log_(log), limits_(config), slots_(ConnectionsMax(config.connections_max, log)) {}
+    : config_(config),
+      log_(log),
+      limits_(config),
+      memory_(BudgetBytes(config.memory_budget_bytes)),
+      slots_(ConnectionsMax(config.connections_max, log)) {}
 
 absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(const Config& config, Logger* log) {
   std::unique_ptr<Broker> broker(new Broker(config, log));
@@ -89,7 +100,7 @@ absl::Status Broker::Open() {
   net::SocketOptions socket_options;
   socket_options.notsent_lowat_bytes = static_cast<uint32_t>(config_.notsent_lowat_bytes);
   socket_options.send_buffer_bytes = static_cast<uint32_t>(config_.send_buffer_bytes);
-  const absl::Status listening = shards_.front()->Listen(*std::move(listener), socket_options, &slots_);
+  absl::Status listening = shards_.front()->Listen(*std::move(listener), socket_options, &slots_);
   if (!listening.ok()) return listening;
   for (const auto& one : shards_) threads_.emplace_back([&one] { one->Run(); });
   phase_ = Phase::kServing;
@@ -119,7 +130,7 @@ std::vector<const ShardCounters*> Broker::Counters() const {
 }
 
 SubscriptionDistributions Broker::AskDistributions(absl::Duration wait_max) {
-  const absl::Time until = absl::Now() + wait_max;
+  const absl::Time until = MonotonicNow() + wait_max;
   std::vector<std::shared_ptr<DistributionAnswer>> answers;
   for (const auto& shard : shards_) {
     answers.push_back(std::make_shared<DistributionAnswer>());
@@ -127,7 +138,7 @@ SubscriptionDistributions Broker::AskDistributions(absl::Duration wait_max) {
   }
   SubscriptionDistributions all;
   for (const auto& answer : answers) {
-    const absl::Duration left = std::max(absl::ZeroDuration(), until - absl::Now());
+    const absl::Duration left = std::max(absl::ZeroDuration(), until - MonotonicNow());
     if (answer->ready.get_future().wait_for(absl::ToChronoNanoseconds(left)) != std::future_status::ready) {
       ++all.shards_missing;
       continue;
@@ -138,8 +149,9 @@ SubscriptionDistributions Broker::AskDistributions(absl::Duration wait_max) {
   return all;
 }
 
-uint64_t Broker::RetainedBytes() const {
-  return static_cast<uint64_t>(std::max<int64_t>(0, memory_.bytes()));
+MemoryUse Broker::Memory() const {
+  return {.retained_bytes = static_cast<uint64_t>(std::max<int64_t>(0, memory_.bytes())),
+          .budget_bytes = static_cast<uint64_t>(memory_.budget_bytes())};
 }
 
 absl::Status Broker::Healthy() const {

@@ -56,7 +56,7 @@ class Broker : private SnapshotSource {
 
   std::vector<const ShardCounters*> Counters() const override;
   SubscriptionDistributions AskDistributions(absl::Duration wait_max) override;
-  uint64_t RetainedBytes() const override;
+  MemoryUse Memory() const override;
   absl::Status Healthy() const override;
   absl::Status Ready() const override;
 

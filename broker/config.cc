@@ -7,8 +7,11 @@
 #include <cctype>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <utility>
+#include <variant>
 
+#include "broker/config_check.h"
 #include "broker/config_file.h"
 #include "broker/did_you_mean.h"
 #include "broker/settings.h"
@@ -29,49 +32,6 @@ struct Problems {
   std::vector<std::string> usage;
   std::vector<std::string> file;
 };
-
-// ---- Settings that depend on each other ----
-
-uint64_t RoundUpToMiB(uint64_t bytes) { return ((bytes >> 20) + 1) << 20; }
-
-void CheckTogether(const Origins& origins, Config* config, Problems* problems) {
-  const auto refuse = [&](const std::string& path, const std::string& why) {
-    const Origin& origin = origins.at(path);
-    std::vector<std::string>& list = origin.kind == Origin::Kind::kFlag ? problems->usage : problems->file;
-    list.push_back(fmt::format("{}: {}", origin.text, why));
-  };
-
-  const std::string pending = "limits.pending_bytes_max";
-  const uint64_t two_messages = 2 * config->frame_bytes_max();
-  if (config->pending_bytes_max != 0 && config->pending_bytes_max < two_messages) {
-    if (origins.contains(pending)) {
-      return refuse(pending,
-                    fmt::format("{} is less than twice the largest message; with max_message {} and "
-                                "max_headers {} allowed: {} to {}, or 0 (no limit)",
-                                ShowBytes(config->pending_bytes_max), ShowBytes(config->payload_bytes_max),
-                                ShowBytes(config->headers_bytes_max), ShowBytes(two_messages),
-                                ShowBytes(FindSetting(pending)->max)));
-    }
-    config->pending_bytes_max = RoundUpToMiB(two_messages);
-    config->notes.push_back(fmt::format("{} raised to {}, since it must hold two of the largest messages",
-                                        pending, ShowBytes(config->pending_bytes_max)));
-  }
-
-  const std::string session = "limits.session_bytes_max";
-  const uint64_t session_min = std::max(config->pending_bytes_max, two_messages);
-  if (config->session_bytes_max != 0 && config->session_bytes_max < session_min) {
-    if (origins.contains(session)) {
-      return refuse(session,
-                    fmt::format("{} is less than what one subscription may hold; with pending_bytes_max {} "
-                                "allowed: {} to {}, or 0 (no limit)",
-                                ShowBytes(config->session_bytes_max), ShowBytes(config->pending_bytes_max),
-                                ShowBytes(session_min), ShowBytes(FindSetting(session)->max)));
-    }
-    config->session_bytes_max = RoundUpToMiB(session_min - 1);
-    config->notes.push_back(fmt::format("{} raised to {}, since one subscription may hold so much", session,
-                                        ShowBytes(config->session_bytes_max)));
-  }
-}
 
 // ---- The command line ----
 
@@ -229,6 +189,65 @@ std::string Comment(std::string_view text) {
   return comment + "\n";
 }
 
+constexpr std::string_view kRulesExplained = R"(
+# Rules for subscriptions, in an order: the first that matches applies, and no other. Every key may
+# be left out. An example:
+#
+# [[subscription_rules]]
+# filter = "ticks.>"             # subscriptions to this, or to a part of it
+# client = "dash-*"              # of clients with such a name
+# overflow = "conflate"          # for who asks for no policy, or one that is not allowed
+# overflow_allowed = ["conflate", "drop_oldest"]
+# conflate_header = "symbol"     # of conflate, for who names no header
+# on_overflow = "observe"        # count and log what its limits would do, and do nothing; or "act"
+# pending_bytes_max = "4MiB"     # defaults for who asks for none; also pending_messages_max,
+#                                # pending_age_max
+# pending_bytes_soft = "1MiB"    # also pending_messages_soft, pending_age_soft
+# soft_time = "10s"
+# pending_bytes_ceiling = "16MiB" # a wish for more is cut to it; also pending_messages_ceiling,
+#                                # pending_age_ceiling. Left out: to what [limits] allows.
+)";
+
+std::string RuleToToml(const SubscriptionRule& rule) {
+  std::string text = "\n[[subscription_rules]]\n";
+  const auto add = [&text](std::string_view key, std::string_view value) {
+    text += fmt::format("{} = {}\n", key, value);
+  };
+  add("filter", QuotedToml(rule.filter));
+  add("client", QuotedToml(rule.client));
+  if (rule.overflow != v1::OVERFLOW_POLICY_DEFAULT)
+    add("overflow", QuotedToml(OverflowPolicyName(rule.overflow)));
+  if (!rule.overflow_allowed.empty()) {
+    std::string names;
+    for (const v1::OverflowPolicy policy : rule.overflow_allowed) {
+      names += fmt::format("{}{}", names.empty() ? "" : ", ", QuotedToml(OverflowPolicyName(policy)));
+    }
+    add("overflow_allowed", fmt::format("[{}]", names));
+  }
+  if (rule.on_overflow.has_value()) {
+    add("on_overflow", QuotedToml(*rule.on_overflow == OnOverflow::kObserve ? "observe" : "act"));
+  }
+  if (!rule.conflate_header.empty()) add("conflate_header", QuotedToml(rule.conflate_header));
+  for (const RuleLimit& limit : RuleLimits()) {
+    const Setting& setting = *FindSetting(limit.setting);
+    // As the setting that it is read as.
+    Config shown;
+    bool said = false;
+    std::visit(
+        [&](auto member) {
+          const auto& value = rule.*member;
+          using Value = typename std::remove_cvref_t<decltype(value)>::value_type;
+          said = value.has_value();
+          if (said) shown.*std::get<Value Config::*>(setting.member) = *value;
+        },
+        limit.member);
+    if (!said) continue;
+    const std::string value = Show(setting, shown);
+    add(limit.key, IsBare(setting, value) ? value : QuotedToml(value));
+  }
+  return text;
+}
+
 }  // namespace
 
 uint64_t Config::frame_bytes_max() const {
@@ -276,7 +295,12 @@ CommandLine ParseCommandLine(int argc, const char* const* argv) {
       problems.usage.push_back(fmt::format("--{}: {}", setting.flag, std::string(status.message())));
   }
   // Settings that were refused still have their default, with which the others cannot fairly be compared.
-  if (problems.usage.empty() && problems.file.empty()) CheckTogether(origins, &config, &problems);
+  if (problems.usage.empty() && problems.file.empty()) {
+    for (ConfigProblem& problem : CheckTogether(origins, &config)) {
+      std::vector<std::string>& list = problem.kind == Origin::Kind::kFlag ? problems.usage : problems.file;
+      list.push_back(std::move(problem.text));
+    }
+  }
 
   if (!problems.usage.empty() || !problems.file.empty()) return Fail(problems);
   if (flags.check_config) return PrintAndExit(CheckedText(flags, config));
@@ -302,6 +326,8 @@ std::string ConfigToToml(const Config& config) {
                                 default_value.empty() ? "none" : default_value)) +
             fmt::format("{} = {}\n", setting.key, IsBare(setting, value) ? value : QuotedToml(value));
   }
+  text += kRulesExplained;
+  for (const SubscriptionRule& rule : config.subscription_rules) text += RuleToToml(rule);
   return text;
 }
 

@@ -8,13 +8,17 @@
 #include <fstream>
 #include <optional>
 #include <string_view>
+#include <type_traits>
 #include <utility>
+#include <variant>
 
 #include "broker/did_you_mean.h"
 #include "broker/net/error_text.h"
 #include "broker/settings.h"
+#include "broker/subscription_rule.h"
 #include "broker/toml.h"
 #include "protocol/names.h"
+#include "protocol/topic.h"
 
 namespace sluice {
 namespace {
@@ -24,6 +28,8 @@ constexpr size_t kFileBytesMax = size_t{64} << 10;
 constexpr ptrdiff_t kDotsPerLineMax = 64;
 
 constexpr size_t kBytesShown = 1024;
+
+constexpr std::string_view kRules = "subscription_rules";
 
 std::vector<std::string> KnownPaths() {
   std::vector<std::string> paths;
@@ -95,6 +101,15 @@ class FileReader {
   // `key` is the end of `path`.
   void ReadValue(const toml::node& node, const std::string& path, std::string_view key);
   void Unknown(const toml::node& node, const Place& place);
+  void ReadRules(const toml::node& node);
+  void ReadRule(const toml::table& table, const std::string& path);
+  void ReadRuleValue(const toml::node& node, const Place& place, std::string_view key,
+                     SubscriptionRule* rule);
+  void ReadRuleLimit(const toml::node& node, const Place& place, const RuleLimit& limit,
+                     SubscriptionRule* rule);
+  void ReadRuleText(const toml::node& node, const Place& place, std::string_view key, SubscriptionRule* rule);
+  // Nothing after a problem.
+  std::optional<v1::OverflowPolicy> ReadPolicy(const toml::node& node, const Place& place);
   // What Assign reads, or nothing after a problem with the kind of value.
   std::optional<std::string> AsText(const Setting& setting, const toml::node& node, const Place& place);
 
@@ -148,7 +163,9 @@ void FileReader::ReadText(std::string_view text) {
 void FileReader::ReadTable(const toml::table& table, const std::string& prefix) {
   for (const auto& [key, node] : table) {
     const std::string path = prefix + std::string(key.str());
-    if (node.is_table() && prefix.empty() && IsSection(path)) {
+    if (prefix.empty() && path == kRules) {
+      ReadRules(node);
+    } else if (node.is_table() && prefix.empty() && IsSection(path)) {
       ReadTable(*node.as_table(), path + ".");
     } else {
       ReadValue(node, path, key.str());
@@ -182,6 +199,130 @@ void FileReader::Unknown(const toml::node& node, const Place& place) {
   Problem(place, fmt::format("unknown key{}", near));
 }
 
+void FileReader::ReadRules(const toml::node& node) {
+  const toml::array* rules = node.as_array();
+  const bool tables = rules != nullptr && std::all_of(rules->begin(), rules->end(),
+                                                      [](const toml::node& rule) { return rule.is_table(); });
+  const Place place = {node.source().begin.line, std::string(kRules)};
+  if (!tables) {
+    return Problem(place,
+                   fmt::format("is a list of tables, each to be written as [[{}]] above its keys", kRules));
+  }
+  if (rules->size() > kSubscriptionRulesMax) {
+    return Problem(place,
+                   fmt::format("{} of them; at most {} are allowed", rules->size(), kSubscriptionRulesMax));
+  }
+  for (size_t i = 0; i < rules->size(); ++i) ReadRule(*(*rules)[i].as_table(), RulePath(i));
+}
+
+void FileReader::ReadRule(const toml::table& table, const std::string& path) {
+  SubscriptionRule rule;
+  for (const auto& [key, node] : table) {
+    const Place place = {node.source().begin.line, fmt::format("{}.{}", path, std::string_view(key.str()))};
+    (*origins_)[place.path] = {Where(place), Origin::Kind::kFile};
+    ReadRuleValue(node, place, key.str(), &rule);
+  }
+  const std::vector<v1::OverflowPolicy>& allowed = rule.overflow_allowed;
+  const Place place = {table.source().begin.line, path};
+  if (rule.overflow != v1::OVERFLOW_POLICY_DEFAULT && !allowed.empty() &&
+      std::find(allowed.begin(), allowed.end(), rule.overflow) == allowed.end()) {
+    Problem(place, fmt::format("overflow {} is not in overflow_allowed; allowed: {}",
+                               OverflowPolicyName(rule.overflow), NamesOf(allowed)));
+  }
+  if (!rule.conflate_header.empty() && !allowed.empty() &&
+      std::find(allowed.begin(), allowed.end(), v1::OVERFLOW_POLICY_CONFLATE) == allowed.end()) {
+    Problem(place, "conflate_header is for the policy conflate, which overflow_allowed does not have");
+  }
+  config_->subscription_rules.push_back(std::move(rule));
+}
+
+void FileReader::ReadRuleValue(const toml::node& node, const Place& place, std::string_view key,
+                               SubscriptionRule* rule) {
+  std::vector<std::string> known = {"filter",           "client",          "overflow",
+                                    "overflow_allowed", "conflate_header", "on_overflow"};
+  for (const RuleLimit& limit : RuleLimits()) {
+    if (limit.key == key) return ReadRuleLimit(node, place, limit, rule);
+    known.emplace_back(limit.key);
+  }
+  if (key == "on_overflow") {
+    const Setting& setting = *FindSetting("limits.on_overflow");
+    const std::optional<std::string> text = AsText(setting, node, place);
+    if (!text.has_value()) return;
+    Config read;
+    const absl::Status status = Assign(setting, *text, &read);
+    if (!status.ok()) return Problem(place, std::string(status.message()));
+    rule->on_overflow = read.on_overflow;
+  } else if (key == "overflow") {
+    rule->overflow = ReadPolicy(node, place).value_or(v1::OVERFLOW_POLICY_DEFAULT);
+  } else if (key == "overflow_allowed") {
+    const toml::array* policies = node.as_array();
+    if (policies == nullptr || policies->empty()) {
+      return Problem(place, fmt::format("wants a list of policies, like [\"conflate\"]; allowed: {}",
+                                        NamesOf(OverflowPoliciesOffered())));
+    }
+    for (const toml::node& one : *policies) {
+      const std::optional<v1::OverflowPolicy> policy = ReadPolicy(one, place);
+      if (!policy.has_value()) return;
+      rule->overflow_allowed.push_back(*policy);
+    }
+  } else if (key == "filter" || key == "client" || key == "conflate_header") {
+    ReadRuleText(node, place, key, rule);
+  } else {
+    Problem(place, fmt::format("unknown key{}; allowed: {}", DidYouMean(std::string(key), known),
+                               fmt::join(known, ", ")));
+  }
+}
+
+void FileReader::ReadRuleLimit(const toml::node& node, const Place& place, const RuleLimit& limit,
+                               SubscriptionRule* rule) {
+  const Setting& setting = *FindSetting(limit.setting);
+  const std::optional<std::string> text = AsText(setting, node, place);
+  if (!text.has_value()) return;
+  Config read;
+  const absl::Status status = Assign(setting, *text, &read);
+  if (!status.ok()) return Problem(place, std::string(status.message()));
+  std::visit(
+      [&](auto member) {
+        using Value = typename std::remove_reference_t<decltype(rule->*member)>::value_type;
+        rule->*member = read.*std::get<Value Config::*>(setting.member);
+      },
+      limit.member);
+}
+
+void FileReader::ReadRuleText(const toml::node& node, const Place& place, std::string_view key,
+                              SubscriptionRule* rule) {
+  const std::optional<std::string> text =
+      node.is_string() ? node.value_exact<std::string>() : std::optional<std::string>();
+  if (!text.has_value()) return Problem(place, "wants a text in quotes");
+  if (key == "filter") {
+    if (const absl::Status valid = ValidateFilter(*text); !valid.ok()) {
+      return Problem(place, std::string(valid.message()));
+    }
+    rule->filter = *text;
+    return;
+  }
+  if (text->empty() || Printable(*text, kClientNameBytesMax) != *text) {
+    return Problem(place, fmt::format("'{}' is no name; allowed: 1 to {} bytes of printable UTF-8",
+                                      Printable(*text), kClientNameBytesMax));
+  }
+  (key == "client" ? rule->client : rule->conflate_header) = *text;
+}
+
+std::optional<v1::OverflowPolicy> FileReader::ReadPolicy(const toml::node& node, const Place& place) {
+  const std::optional<std::string> text =
+      node.is_string() ? node.value_exact<std::string>() : std::optional<std::string>();
+  if (text.has_value()) {
+    for (const v1::OverflowPolicy policy : OverflowPoliciesOffered()) {
+      if (OverflowPolicyName(policy) == *text) return policy;
+    }
+  }
+  Problem(place, fmt::format("{}; allowed: {}",
+                             text.has_value() ? fmt::format("'{}' is no policy", Printable(*text))
+                                              : "wants a policy in quotes",
+                             NamesOf(OverflowPoliciesOffered())));
+  return std::nullopt;
+}
+
 std::optional<std::string> FileReader::AsText(const Setting& setting, const toml::node& node,
                                               const Place& place) {
   const bool number_allowed = setting.kind == SettingKind::kCount || setting.kind == SettingKind::kBytes;
@@ -202,6 +343,8 @@ std::optional<std::string> FileReader::AsText(const Setting& setting, const toml
 }
 
 }  // namespace
+
+std::string RulePath(size_t index) { return fmt::format("{}[{}]", kRules, index + 1); }
 
 std::vector<std::string> ReadConfigFile(const std::string& path, Config* config, Origins* origins) {
   return FileReader(path, config, origins).Read();

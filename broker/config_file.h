@@ -8,6 +8,7 @@
 #ifndef SLUICE_BROKER_CONFIG_FILE_H_
 #define SLUICE_BROKER_CONFIG_FILE_H_
 
+#include <cstddef>
 #include <map>
 #include <string>
 #include <vector>
@@ -21,7 +22,11 @@ struct Origin {
   std::string text;  // "sluiced.toml:12: limits.max_message"
   enum class Kind { kFile, kFlag } kind = Kind::kFile;
 };
-using Origins = std::map<std::string, Origin>;  // by the setting's path; absent: it has its default
+// By the setting's path, or RulePath(n).key; absent: it has its default.
+using Origins = std::map<std::string, Origin>;
+
+// "subscription_rules[1]" for the first.
+std::string RulePath(size_t index);
 
 // Sets what the file says and remembers where it said so. Returns what is wrong with it, in the order of the
 // file, each with file, line, key and what is allowed: "sluiced.toml:3: shards: '99' is too large; ...".

@@ -1,9 +1,9 @@
 // How shards write to each other (broker/core/letter.h says what). Internal to the broker.
 //
-//   outbox.Write(2, DeliverLetter{...});            // as the turn goes on
-//   outbox.Send(turn, mailbox_of);                  // once per turn: one lock for each shard that was
-//   written to for (Mail& mail : mailbox.Take()) ...           // the other shard's turn outbox.Done(from,
-//   done_letter);                 // the answer: room again, and a turn that is done there
+//   outbox.Write(2, DeliverLetter{...});     // as the turn goes on
+//   outbox.Send(turn, mailbox_of);           // once per turn: one lock for each shard that was written to
+//   for (Mail& mail : mailbox.Take()) ...    // the other shard's turn
+//   outbox.Done(from, done_letter);          // the answer: room again, and a turn that is done there
 //
 // Letters of one shard arrive in the order written. A mailbox is bounded in bytes, not by refusing letters,
 // which would break that order, but by its senders: each counts what it has under way to each shard, and
@@ -17,7 +17,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "broker/core/letter.h"
-#include "broker/mutex.h"
+#include "protocol/mutex.h"
 
 namespace sluice {
 

@@ -6,9 +6,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <limits>
+#include <iterator>
 #include <utility>
 
+#include "broker/granted_limits.h"
 #include "broker/net/error_text.h"
 #include "protocol/control.h"
 #include "protocol/names.h"
@@ -20,19 +21,16 @@ namespace {
 // While the client's kernel has not acknowledged our last bytes there is no event to wait for.
 constexpr absl::Duration kLingerCheckEvery = absl::Milliseconds(20);
 constexpr int kRetryDoublingsMax = 6;
+// One that kept up for so long before it was cut is not the one any more that was cut before.
+constexpr absl::Duration kCutsForgottenAfter = absl::Minutes(1);
+// In one turn; further Errors have a code and a number only. Otherwise one read full of bad publishes would
+// make twenty times as many bytes of Errors, and cut a client that reads them.
+constexpr size_t kErrorTextBytesMax = 16 << 10;
 
-uint64_t Milliseconds(absl::Duration duration) {
-  return duration == absl::InfiniteDuration()
-             ? 0
-             : static_cast<uint64_t>(std::max<int64_t>(0, absl::ToInt64Milliseconds(duration)));
-}
-
-std::string RandomBytes(size_t bytes) {
-  std::string random(bytes, '\0');
-  // Of so few bytes getrandom(2) always gives all, or waits for the kernel to have seeded itself.
-  while (::getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size())) {
+// Of so few bytes getrandom(2) always gives all, or waits for the kernel to have seeded itself.
+void FillWithRandom(std::span<char> bytes) {
+  while (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
   }
-  return random;
 }
 
 std::string Hex(std::string_view bytes) {
@@ -43,17 +41,24 @@ std::string Hex(std::string_view bytes) {
 
 std::string Text(const absl::Status& status) { return std::string(status.message()); }
 
+// Of a soft limit: how long it was passed.
+std::string SoftFor(const OverLimit& over) {
+  if (over.above_soft_for == absl::ZeroDuration()) return "";
+  return fmt::format(", the soft limit, which it was above for {} ms",
+                     ToWireMilliseconds(over.above_soft_for));
+}
+
 std::string ValueAndLimit(const OverLimit& over) {
   switch (over.reason) {
     case v1::REASON_PENDING_BYTES:
-      return fmt::format("{} bytes waited for subscription {}; at most {} may", over.value, over.subscription,
-                         over.limit);
+      return fmt::format("{} bytes waited for subscription {}; at most {} may{}", over.value,
+                         over.subscription, over.limit, SoftFor(over));
     case v1::REASON_PENDING_MESSAGES:
-      return fmt::format("{} messages waited for subscription {}; at most {} may", over.value,
-                         over.subscription, over.limit);
+      return fmt::format("{} messages waited for subscription {}; at most {} may{}", over.value,
+                         over.subscription, over.limit, SoftFor(over));
     case v1::REASON_PENDING_AGE:
-      return fmt::format("a message waited {} ms for subscription {}; at most {} ms are allowed", over.value,
-                         over.subscription, over.limit);
+      return fmt::format("a message waited {} ms for subscription {}; at most {} ms are allowed{}",
+                         over.value, over.subscription, over.limit, SoftFor(over));
     case v1::REASON_SESSION_BYTES:
       return fmt::format("{} bytes waited for all subscriptions; at most {} may", over.value, over.limit);
     case v1::REASON_WRITE_TIMEOUT:
@@ -61,6 +66,13 @@ std::string ValueAndLimit(const OverLimit& over) {
                          over.value, over.limit);
     case v1::REASON_CONTROL_BYTES:
       return fmt::format("{} bytes of answers waited unread; at most {} may", over.value, over.limit);
+    case v1::REASON_BLOCK_TIMEOUT:
+      return fmt::format("publishers waited {} ms for subscription {}; at most {} ms are allowed", over.value,
+                         over.subscription, over.limit);
+    case v1::REASON_MEMORY_BUDGET:
+      return fmt::format(
+          "{} bytes of memory were in use; at most {} may, and subscription {} kept most of it", over.value,
+          over.limit, over.subscription);
     default:
       return "";
   }
@@ -93,13 +105,28 @@ WriteResult TcpTransport::Write(std::span<const iovec> pieces) {
   }
 }
 
+std::optional<TransportSample> TcpTransport::Sample() {
+  const std::optional<net::TcpProgress> progress = socket_.Progress();
+  if (!progress.has_value()) return std::nullopt;
+  return TransportSample{.busy = progress->busy,
+                         .receive_window_limited = progress->receive_window_limited,
+                         .acked_bytes = progress->acked_bytes,
+                         .retransmitted_bytes = progress->retransmitted_bytes,
+                         .delivery_bytes_per_second = progress->delivery_bytes_per_second,
+                         .unsent_bytes = progress->unsent_bytes,
+                         .receive_window_bytes = progress->receive_window_bytes,
+                         .segment_bytes_max = progress->segment_bytes_max,
+                         .round_trip = progress->round_trip,
+                         .round_trip_min = progress->round_trip_min};
+}
+
 Session::Session(uint64_t token, net::Socket socket, const net::SocketAddress& peer, SessionContext* context,
                  absl::Time now)
     : context_(context),
       transport_(std::move(socket)),
       peer_(peer.ToString()),
       began_at_(now),
-      subscriber_(token, &context->limits.subscriber),
+      subscriber_(token, &context->limits.subscriber, &context->memory, &context->backlogs),
       heard_at_(now),
       pinged_at_(now) {
   context_->counters.connections_open.Add(1);
@@ -122,7 +149,7 @@ Session::ReadOutcome Session::Read(absl::Time now) {
     case net::IoStatus::kWouldBlock:
       return ReadOutcome::kNothing;
     case net::IoStatus::kEof:
-      OnEndOfStream();
+      OnEndOfStream(now);
       return ReadOutcome::kNothing;
     case net::IoStatus::kReset:
     case net::IoStatus::kError:
@@ -145,22 +172,26 @@ Session::ReadOutcome Session::Read(absl::Time now) {
   return more ? ReadOutcome::kMore : ReadOutcome::kNothing;
 }
 
-void Session::OnEndOfStream() {
+void Session::OnEndOfStream(absl::Time now) {
   reading_ = Reading::kEnded;
-  if (end_.has_value()) return;
+  if (end_ != nullptr) return;
   if (reader_.unfinished()) {
     context_->counters.frames_truncated.Add();
-    context_->log.Info("client closed within a frame",
-                       {{"client", client_name_}, {"address", peer_}, {"bytes", reader_.unfinished_bytes()}});
+    if (const std::optional<uint64_t> suppressed = context_->bad_input_lines.Admit(now)) {
+      context_->log.Info("client closed within a frame", {{"client", client_name_},
+                                                          {"address", peer_},
+                                                          {"bytes", reader_.unfinished_bytes()},
+                                                          {"suppressed", *suppressed}});
+    }
   }
   EndBecause({.reason = v1::REASON_CLIENT_CLOSED, .text = "the client closed the connection"});
 }
 
 void Session::HandleInput(absl::Time now) {
   ReceivedFrame frame;
-  while (!end_.has_value()) {
-    const uint64_t frame_bytes_max =
-        state_ == State::kConnecting ? kFrameBytesMaxBeforeConnect : context_->limits.frame_bytes_max;
+  while (end_ == nullptr) {
+    const uint64_t frame_bytes_max = state_ == State::kConnecting ? context_->limits.connect_frame_bytes_max
+                                                                  : context_->limits.frame_bytes_max;
     switch (reader_.Next(&context_->read_chunk, frame_bytes_max, &frame)) {
       case FrameStatus::kNeedMore:
         return;
@@ -175,6 +206,8 @@ void Session::HandleInput(absl::Time now) {
             frame_bytes_max, reader_.claimed_bytes());
       case FrameStatus::kFrame:
         context_->counters.frames_in.Add();
+        // While this one is handled.
+        if (context_->index.outgrows_cache()) context_->index.Prefetch(PeekTopic(reader_.received()));
         HandleFrame(frame, now);
         break;
     }
@@ -217,6 +250,8 @@ void Session::HandleFrame(const ReceivedFrame& received, absl::Time now) {
       return answers_.Pong(context_->turn, frame.ping().id());
     case v1::ClientFrame::kPong:
       return;
+    case v1::ClientFrame::kCredit:
+      return OnCredit(frame.credit());
     case v1::ClientFrame::kMessage:
     case v1::ClientFrame::FRAME_NOT_SET:
       return;  // ParseControl refuses both
@@ -246,10 +281,11 @@ void Session::OnPublish(const ReceivedFrame& frame) {
                          .text = fmt::format("publish {} is not in canonical form", number),
                          .publish = number});
     case PublishOutcome::kBadTopic:
-      SendError(v1::ERROR_CODE_BAD_TOPIC, Text(ValidateTopic(view.topic)), 0, number);
+      SendError(v1::ERROR_CODE_BAD_TOPIC, Text(ValidateTopic(view.topic, limits.topic_bytes_max)), 0, number);
       break;
     case PublishOutcome::kBadReplyTo:
-      SendError(v1::ERROR_CODE_BAD_TOPIC, fmt::format("reply_to: {}", Text(ValidateTopic(view.reply_to))), 0,
+      SendError(v1::ERROR_CODE_BAD_TOPIC,
+                fmt::format("reply_to: {}", Text(ValidateTopic(view.reply_to, limits.topic_bytes_max))), 0,
                 number);
       break;
     case PublishOutcome::kBadHeaders:
@@ -284,27 +320,26 @@ void Session::OnConnect(const v1::Connect& connect, absl::Time now) {
     if (!valid.ok()) return Refuse(v1::ERROR_CODE_BAD_CONNECT, v1::REASON_PROTOCOL_ERROR, Text(valid));
   }
   client_name_ = connect.client_name();
-  session_id_ = RandomBytes(16);
-  inbox_ = fmt::format("$inbox.{}", Hex(RandomBytes(12)));
+  ids_ = Ids::kGiven;
+  FillWithRandom(session_id_);
+  FillWithRandom(inbox_id_);
   state_ = State::kOpen;
 
   v1::ServerFrame frame;
   v1::Connected* connected = frame.mutable_connected();
   connected->set_protocol_version(kProtocolVersion);
-  connected->set_session_id(session_id_);
-  connected->set_inbox(inbox_);
+  connected->set_session_id(session_id_.data(), session_id_.size());
+  connected->set_inbox(Inbox());
   connected->set_broker("sluiced");
   const SessionLimits& limits = context_->limits;
   v1::ServerLimits* told = connected->mutable_limits();
   told->set_payload_bytes_max(limits.publish.payload_bytes_max);
   told->set_headers_bytes_max(limits.publish.headers_bytes_max);
   told->set_subscriptions_max(static_cast<uint32_t>(limits.subscriptions_max));
-  told->set_topic_bytes_max(kTopicBytesMax);
-  told->set_ping_interval_ms(Milliseconds(limits.ping_interval));
+  told->set_topic_bytes_max(static_cast<uint32_t>(limits.publish.topic_bytes_max));
+  told->set_ping_interval_ms(ToWireMilliseconds(limits.ping_interval));
   for (v1::SubscriptionLimits* queue : {told->mutable_default_limits(), told->mutable_highest_limits()}) {
-    queue->set_pending_bytes_max(limits.queue.pending_bytes_max);
-    queue->set_pending_messages_max(limits.queue.pending_messages_max);
-    queue->set_pending_age_max_ms(Milliseconds(limits.queue.pending_age_max));
+    ToWire(limits.queue, queue);
   }
   if (!connect.previous_session().empty()) {
     if (std::optional<v1::SessionRecord> record = context_->records.Find(connect.previous_session(), now)) {
@@ -319,38 +354,26 @@ void Session::OnConnect(const v1::Connect& connect, absl::Time now) {
                                            {"session", subscriber_.token()}});
 }
 
-absl::StatusOr<QueueLimits> Session::GrantedLimits(const v1::SubscriptionLimits& asked) const {
-  QueueLimits granted = context_->limits.queue;
-  const uint64_t bytes_min = 2 * context_->limits.frame_bytes_max;
-  const auto check = [](std::string_view what, uint64_t value, uint64_t min, uint64_t max) {
-    if (value == 0 || (value >= min && (max == 0 || value <= max))) return absl::OkStatus();
-    return absl::InvalidArgumentError(
-        max == 0
-            ? fmt::format("{} {} is too small; allowed: {} and more, or 0 (the default)", what, value, min)
-            : fmt::format("{} {}; allowed: {} to {}, or 0 (the default)", what, value, min, max));
-  };
-  if (absl::Status valid =
-          check("pending_bytes_max", asked.pending_bytes_max(), bytes_min, granted.pending_bytes_max);
-      !valid.ok()) {
-    return valid;
+std::string Session::Inbox() const {
+  return fmt::format("$inbox.{}", Hex({inbox_id_.data(), inbox_id_.size()}));
+}
+
+std::string Session::WhyNotReserved(std::string_view filter) const {
+  if (filter.starts_with(Inbox() + ".")) return "";
+  if (!IsSysTopic(filter)) {
+    return fmt::format("filter \"{}\" is in the broker's own space; allowed: below \"{}.\"",
+                       Printable(filter, kTopicBytesMax), Inbox());
   }
-  if (absl::Status valid =
-          check("pending_messages_max", asked.pending_messages_max(), 1, granted.pending_messages_max);
-      !valid.ok()) {
-    return valid;
+  switch (context_->limits.sys_topics) {
+    case SysTopics::kEveryone:
+      return "";
+    case SysTopics::kNobody:
+      return "this broker publishes nothing about itself (its setting sys_topics)";
+    case SysTopics::kLoopback:
+      break;
   }
-  if (absl::Status valid =
-          check("pending_age_max_ms", asked.pending_age_max_ms(), 1, Milliseconds(granted.pending_age_max));
-      !valid.ok()) {
-    return valid;
-  }
-  if (asked.pending_bytes_max() != 0) granted.pending_bytes_max = asked.pending_bytes_max();
-  if (asked.pending_messages_max() != 0) granted.pending_messages_max = asked.pending_messages_max();
-  if (asked.pending_age_max_ms() != 0) {
-    granted.pending_age_max = absl::Milliseconds(
-        std::min<uint64_t>(asked.pending_age_max_ms(), std::numeric_limits<int64_t>::max()));
-  }
-  return granted;
+  if (transport_.socket().PeerAddress().IsLoopback()) return "";
+  return "what this broker publishes about itself is for clients on its own machine (its setting sys_topics)";
 }
 
 void Session::OnSubscribe(const v1::Subscribe& subscribe, absl::Time now) {
@@ -365,30 +388,54 @@ void Session::OnSubscribe(const v1::Subscribe& subscribe, absl::Time now) {
         v1::ERROR_CODE_TOO_MANY_SUBSCRIPTIONS,
         fmt::format("a session may have {} subscriptions at most", context_->limits.subscriptions_max));
   }
-  if (const absl::Status valid = ValidateFilter(subscribe.filter()); !valid.ok()) {
+  const size_t topic_bytes_max = context_->limits.publish.topic_bytes_max;
+  if (const absl::Status valid = ValidateFilter(subscribe.filter(), topic_bytes_max); !valid.ok()) {
     return refuse(v1::ERROR_CODE_BAD_FILTER, Text(valid));
   }
-  if (IsReserved(subscribe.filter()) && !subscribe.filter().starts_with(inbox_ + ".")) {
-    return refuse(v1::ERROR_CODE_NOT_PERMITTED,
-                  fmt::format("filter \"{}\" is in the broker's own space; allowed: below \"{}.\"",
-                              Printable(subscribe.filter(), kTopicBytesMax), inbox_));
+  if (IsReserved(subscribe.filter())) {
+    std::string why_not = WhyNotReserved(subscribe.filter());
+    if (!why_not.empty()) return refuse(v1::ERROR_CODE_NOT_PERMITTED, std::move(why_not));
   }
   const std::string& queue_group = subscribe.queue_group();
-  if (const absl::Status valid = ValidateTopic(queue_group); !queue_group.empty() && !valid.ok()) {
+  if (const absl::Status valid = ValidateTopic(queue_group, topic_bytes_max);
+      !queue_group.empty() && !valid.ok()) {
     return refuse(v1::ERROR_CODE_BAD_QUEUE_GROUP, fmt::format("queue_group: {}", Text(valid)));
   }
-  if (subscribe.overflow() != v1::OVERFLOW_POLICY_DEFAULT &&
-      subscribe.overflow() != v1::OVERFLOW_POLICY_DISCONNECT) {
+  const v1::OverflowPolicy asked = subscribe.overflow();
+  const auto offered = OverflowPoliciesOffered();
+  if (asked != v1::OVERFLOW_POLICY_DEFAULT &&
+      std::find(offered.begin(), offered.end(), asked) == offered.end()) {
     return refuse(v1::ERROR_CODE_UNSUPPORTED_POLICY,
-                  fmt::format("overflow policy {} is not supported; allowed: {}",
-                              OverflowPolicyName(subscribe.overflow()),
-                              OverflowPolicyName(v1::OVERFLOW_POLICY_DISCONNECT)));
+                  fmt::format("overflow policy {} is not supported; allowed: {}", OverflowPolicyName(asked),
+                              NamesOf(offered)));
   }
-  const absl::StatusOr<QueueLimits> limits = GrantedLimits(subscribe.limits());
+  const SubscriptionRule* rule =
+      FindRule(context_->limits.subscription_rules, subscribe.filter(), client_name_);
+  const v1::OverflowPolicy overflow = GrantOverflow(asked, rule);
+  std::string_view conflate_header = subscribe.conflate_header();
+  if (!conflate_header.empty() && asked != v1::OVERFLOW_POLICY_CONFLATE &&
+      overflow != v1::OVERFLOW_POLICY_CONFLATE) {
+    return refuse(
+        v1::ERROR_CODE_UNSUPPORTED_POLICY,
+        fmt::format("conflate_header is for the policy conflate; this is {}", OverflowPolicyName(overflow)));
+  }
+  if (conflate_header.empty() && rule != nullptr) conflate_header = rule->conflate_header;
+  if (const absl::Status valid =
+          ValidateName("conflate_header", subscribe.conflate_header(), topic_bytes_max);
+      !valid.ok()) {
+    return refuse(v1::ERROR_CODE_UNSUPPORTED_POLICY, Text(valid));
+  }
+  const absl::StatusOr<QueueLimits> limits = GrantLimits(
+      subscribe.limits(), TermsUnder(rule, context_->limits.queue, 2 * context_->limits.frame_bytes_max));
   if (!limits.ok()) return refuse(v1::ERROR_CODE_BAD_LIMITS, Text(limits.status()));
 
-  Subscription* subscription = subscriber_.Add(id, *limits, v1::OVERFLOW_POLICY_DISCONNECT);
-  subscription->turn = context_->turn;
+  Subscription* subscription =
+      subscriber_.Add(id, *limits, overflow, conflate_header,
+                      rule == nullptr ? context_->limits.on_overflow
+                                      : rule->on_overflow.value_or(context_->limits.on_overflow));
+  if (subscribe.window_bytes() > 0) Subscriber::OpenWindow(subscription, subscribe.window_bytes());
+  if (IsSysTopic(subscribe.filter())) watches_ = Watches::kYes;
+  subscription->turn = static_cast<uint32_t>(context_->turn);
   FilterGroup* group = context_->index.FindOrCreate(subscribe.filter(), queue_group);
   context_->fan_out.Settle(group, now);
   context_->index.Attach(subscription, group);
@@ -412,8 +459,18 @@ void Session::OnUnsubscribe(const v1::Unsubscribe& unsubscribe, absl::Time now) 
   context_->index.Detach(subscription);
   context_->counters.subscriptions.Add(-1);
   subscriber_.End(subscription,
-                  unsubscribe.after_messages() == 0 ? v1::REASON_UNSUBSCRIBED : v1::REASON_COUNT_REACHED,
-                  &context_->memory, now);
+                  unsubscribe.after_messages() == 0 ? v1::REASON_UNSUBSCRIBED : v1::REASON_COUNT_REACHED);
+}
+
+void Session::OnCredit(const v1::Credit& credit) {
+  const uint32_t id = credit.subscription();
+  if (id == 0) return SendError(v1::ERROR_CODE_BAD_CREDIT, "a subscription's id must not be 0", id, 0);
+  Subscription* subscription = subscriber_.Find(id);
+  if (subscription == nullptr) return;  // it has crossed the end
+  if (subscription->credit() == nullptr) {
+    return SendError(v1::ERROR_CODE_BAD_CREDIT, fmt::format("subscription {} has no window", id), id, 0);
+  }
+  subscriber_.Grant(subscription, credit.granted_bytes());
 }
 
 // ---- What it is told ----
@@ -422,7 +479,9 @@ void Session::SendError(v1::ErrorCode code, std::string text, uint32_t subscript
   v1::ServerFrame frame;
   v1::Error* error = frame.mutable_error();
   error->set_code(code);
-  error->set_text(std::move(text));
+  if (std::exchange(error_turn_, context_->turn) != context_->turn) error_text_bytes_ = 0;
+  error_text_bytes_ += text.size();
+  if (error_text_bytes_ <= kErrorTextBytesMax) error->set_text(std::move(text));
   error->set_subscription(subscription);
   error->set_publish(publish);
   subscriber_.QueueControl(frame);
@@ -436,7 +495,8 @@ void Session::BecameWritable() {
 }
 
 void Session::Failed() {
-  if (reading_ == Reading::kOpen) return;  // the next read says what happened
+  // The next read says what happened, if there is one.
+  if (reading_ == Reading::kOpen && paused_ == Paused::kNo) return;
   // Both directions have ended, or the connection is gone. With our own end not said yet it is the latter.
   if (state_ != State::kLingering) {
     connection_ = Connection::kBroken;
@@ -497,32 +557,217 @@ void Session::LogWrite(const FlushResult& result, absl::Time now) const {
   }
 }
 
-void Session::CountLagging() {
+void Session::CountLagging(absl::Time now) {
+  const auto [dropped, conflated] = subscriber_.TakeLosses();
+  context_->counters.pending_bytes.Add(-static_cast<int64_t>(dropped.bytes + conflated.bytes));
+  context_->counters.pending_messages.Add(-static_cast<int64_t>(dropped.messages + conflated.messages));
+  context_->counters.messages_dropped.Add(dropped.messages);
+  context_->counters.messages_conflated.Add(conflated.messages);
   const Subscriber::LagReport report = subscriber_.TakeLagReport();
-  if (report.raised == 0 && report.cleared == 0) return;
+  context_->counters.observed_messages.Add(report.observed_messages);
+  if (report.observed > 0) {
+    for (const OverLimit& over : subscriber_.TakeObserved()) LogObserved(over, now);
+  }
+  for (const BlockNews& news : subscriber_.TakeBlockNews()) CountBlock(news, now);
+  if (report.raised == 0 && report.causes_told == 0 && report.cleared == 0) return;
   context_->counters.lagging_episodes.Add(report.raised);
+  context_->counters.lagging_causes[static_cast<size_t>(subscriber_.lag_told().finding.cause)].Add(
+      report.causes_told);
   context_->counters.lagging_subscriptions.Add(int64_t{report.raised} - int64_t{report.cleared});
-  if (report.raised > 0) {
-    context_->log.Info("consumer lags", {{"client", client_name_},
-                                         {"address", peer_},
-                                         {"pending_bytes", subscriber_.pending_bytes()},
-                                         {"pending_messages", subscriber_.pending_messages()}});
-  } else if (end_ == std::nullopt) {
-    context_->log.Info("consumer recovered", {{"client", client_name_}, {"address", peer_}});
+  PublishLag(now);
+  if (report.raised == 0 && end_ != nullptr) return;  // LogEnd says more
+  if (!context_->log.Enabled(LogLevel::kInfo)) return;
+  const std::optional<uint64_t> suppressed = context_->lagging_lines.Admit(now);
+  if (!suppressed.has_value()) return;
+  if (report.raised > 0 || report.cleared > 0) {
+    context_->log.Info(report.raised > 0 ? "consumer lags" : "consumer recovered",
+                       {{"client", client_name_},
+                        {"address", peer_},
+                        {"pending_bytes", subscriber_.pending_bytes()},
+                        {"pending_messages", subscriber_.pending_messages()},
+                        {"kernel_bytes", transport_.socket().UnsentBytes()},
+                        {"suppressed", *suppressed}});
+  }
+  if (report.causes_told > 0) LogLagCause();
+}
+
+void Session::LogLagCause() const {
+  const auto [lag, time_to_limit] = subscriber_.lag_told();
+  context_->log.Info("cause of lag", {{"client", client_name_},
+                                      {"address", peer_},
+                                      {"cause", LagCauseName(lag.cause)},
+                                      {"drain_bytes_per_second", lag.drain_bytes_per_second},
+                                      {"feed_bytes_per_second", lag.feed_bytes_per_second},
+                                      {"delivery_bytes_per_second", lag.delivery_bytes_per_second},
+                                      {"time_to_limit", time_to_limit}});
+}
+
+void Session::CountBlock(const BlockNews& news, absl::Time now) {
+  const bool began = news.kind == BlockNews::Kind::kBegan;
+  context_->counters.blocking_subscriptions.Add(began ? 1 : -1);
+  if (!began) context_->unblocked = SessionContext::Unblocked::kSomebody;
+  if (!context_->log.Enabled(LogLevel::kInfo)) return;
+  const std::optional<uint64_t> suppressed = context_->lagging_lines.Admit(now);
+  if (!suppressed.has_value()) return;
+  if (began) {
+    context_->log.Info("consumer blocks its publishers", {{"client", client_name_},
+                                                          {"address", peer_},
+                                                          {"subscription", news.subscription},
+                                                          {"reason", ReasonName(news.cause.limit)},
+                                                          {"limit", news.cause.limit_value},
+                                                          {"value", news.cause.value},
+                                                          {"suppressed", *suppressed}});
+  } else {
+    context_->log.Info("consumer's publishers go on", {{"client", client_name_},
+                                                       {"address", peer_},
+                                                       {"subscription", news.subscription},
+                                                       {"publishers_paused", news.publishers_paused},
+                                                       {"lasted", now - news.began_at},
+                                                       {"suppressed", *suppressed}});
   }
 }
 
+bool Session::PublishesAbout(v1::ConsumerEvent::Kind kind) const {
+  return watches_ == Watches::kNo && context_->events != nullptr && context_->events->wanted(kind);
+}
+
+v1::ConsumerEvent Session::MakeEvent(v1::ConsumerEvent::Kind kind, absl::Time lagging_since,
+                                     absl::Time now) const {
+  v1::ConsumerEvent event;
+  event.set_kind(kind);
+  event.set_client_name(client_name_);
+  event.set_address(peer_);
+  event.set_session(subscriber_.token());
+  event.set_pending_bytes(subscriber_.pending_bytes());
+  event.set_pending_messages(subscriber_.pending_messages());
+  event.set_lagging_ms(ToWireMilliseconds(std::max(absl::ZeroDuration(), now - lagging_since)));
+  return event;
+}
+
+void Session::PublishLag(absl::Time now) {
+  const bool cut = end_ != nullptr && IsSlowConsumer(end_->reason);
+  for (const Subscriber::LagNotice& notice : subscriber_.TakeLagNotices()) {
+    const v1::SlowConsumer& told = notice.told;
+    const bool slow = told.state() == v1::SlowConsumer::STATE_RAISED;
+    if (!slow && (cut || IsSlowConsumer(notice.ended))) continue;  // it has not recovered, but was cut
+    const auto kind = slow ? v1::ConsumerEvent::KIND_SLOW : v1::ConsumerEvent::KIND_RECOVERED;
+    if (!PublishesAbout(kind)) continue;
+    v1::ConsumerEvent event = MakeEvent(kind, notice.lagging_since, now);
+    event.set_subscription(told.subscription());
+    event.set_filter(notice.filter);
+    event.set_limit(told.limit());
+    event.set_limit_value(told.limit_value());
+    event.set_value(told.value());
+    event.set_soft_time_ms(told.soft_time_ms());
+    event.set_cause(told.cause());
+    event.set_drain_bytes_per_second(told.drain_bytes_per_second());
+    event.set_feed_bytes_per_second(told.feed_bytes_per_second());
+    event.set_time_to_limit_ms(told.time_to_limit_ms());
+    event.set_reason(end_ != nullptr ? end_->reason : notice.ended);
+    if (slow) event.clear_reason();
+    context_->events->Add(std::move(event), now);
+  }
+}
+
+void Session::PublishCut(Ends ends, const OverLimit& over, const LagFinding& lag, absl::Time now) {
+  constexpr auto kKind = v1::ConsumerEvent::KIND_DISCONNECTED;
+  if (!PublishesAbout(kKind)) return;
+  v1::ConsumerEvent event = MakeEvent(kKind, subscriber_.lagging_since(), now);
+  const Subscription* subscription = subscriber_.Find(over.subscription);
+  event.set_subscription(over.subscription);
+  if (subscription != nullptr && subscription->group != nullptr) {
+    event.set_filter(std::string(subscription->group->filter()));
+  }
+  event.set_reason(over.reason);
+  event.set_limit(over.reason);
+  event.set_limit_value(over.limit);
+  event.set_value(over.value);
+  event.set_cause(lag.cause);
+  event.set_drain_bytes_per_second(lag.drain_bytes_per_second);
+  event.set_feed_bytes_per_second(lag.feed_bytes_per_second);
+  if (ends == Ends::kSession) {
+    event.set_retry_after_ms(ToWireMilliseconds(RetryAfter()));
+    event.set_cuts_in_a_row(cuts_in_a_row_);
+  }
+  context_->events->Add(std::move(event), now);
+}
+
+void Session::LogObserved(const OverLimit& over, absl::Time now) {
+  context_->counters.observed_overflows[static_cast<size_t>(over.reason)].Add();
+  const std::optional<uint64_t> suppressed = context_->lagging_lines.Admit(now);
+  if (!suppressed.has_value()) return;
+  const Subscription* subscription = subscriber_.Find(over.subscription);
+  const FilterGroup* group = subscription == nullptr ? nullptr : subscription->group;
+  context_->log.Warn("slow consumer observed",
+                     {{"client", client_name_},
+                      {"address", peer_},
+                      {"reason", ReasonName(over.reason)},
+                      {"limit", over.limit},
+                      {"value", over.value},
+                      {"above_soft_for", over.above_soft_for},
+                      {"subscription", over.subscription},
+                      {"filter", group == nullptr ? std::string_view() : group->filter()},
+                      {"overflow", subscription == nullptr ? "" : OverflowPolicyName(subscription->policy)},
+                      {"suppressed", *suppressed}});
+}
+
+void Session::EndCutSubscriptions(absl::Time now) {
+  for (const OverLimit& over : subscriber_.TakeCut()) {
+    Subscription* subscription = subscriber_.Find(over.subscription);
+    uint64_t dealt_again = 0;
+    if (FilterGroup* group = subscription->group; group != nullptr) {
+      context_->fan_out.Settle(group, now);
+      if (subscription->ended != v1::REASON_UNSPECIFIED) continue;  // what it got just now was the last
+      LogCut(over, *subscription, now);
+      PublishCut(Ends::kSubscription, over, {.cause = v1::LAG_CAUSE_APPLICATION}, now);
+      context_->index.Detach(subscription);
+      context_->counters.subscriptions.Add(-1);
+      if (group->kind() == GroupKind::kDealt) dealt_again = context_->fan_out.DealAgain(group, subscription);
+    }
+    const Missing dropped = subscriber_.EndOver(subscription, over);
+    ShardCounters& counters = context_->counters;
+    counters.pending_bytes.Add(-static_cast<int64_t>(dropped.bytes));
+    counters.pending_messages.Add(-static_cast<int64_t>(dropped.messages));
+    counters.messages_dropped.Add(dropped.messages - std::min(dropped.messages, dealt_again));
+    counters.subscriptions_cut[static_cast<size_t>(over.reason)].Add();
+  }
+}
+
+void Session::LogCut(const OverLimit& over, const Subscription& subscription, absl::Time now) {
+  const std::optional<uint64_t> suppressed = context_->lagging_lines.Admit(now);
+  if (!suppressed.has_value()) return;
+  context_->log.Warn("slow consumer: subscription ended",
+                     {{"client", client_name_},
+                      {"address", peer_},
+                      {"reason", ReasonName(over.reason)},
+                      {"limit", over.limit},
+                      {"value", over.value},
+                      {"above_soft_for", over.above_soft_for},
+                      {"cause", "application"},
+                      {"subscription", over.subscription},
+                      {"filter", subscription.group->filter()},
+                      {"pending_bytes", subscription.queue().pending_bytes()},
+                      {"pending_messages", subscription.queue().pending_messages()},
+                      {"suppressed", *suppressed}});
+}
+
 void Session::TellPaused(v1::Paused::Cause cause) {
-  if (paused_ != Paused::kYes || end_.has_value()) return;
+  if (paused_ != Paused::kYes || end_ != nullptr) return;
   paused_ = Paused::kTold;
   v1::ServerFrame frame;
   frame.mutable_paused()->set_cause(cause);
   subscriber_.QueueControl(frame);
 }
 
+void Session::GiveUpUnfinishedFrame() {
+  if (!reader_.unfinished()) return;
+  EndBecause({.reason = v1::REASON_OUT_OF_RESOURCES,
+              .text = "the broker's memory is used up, and a frame that was begun holds some of it"});
+}
+
 void Session::ResumeReads(absl::Time now) {
   heard_at_ = now;
-  if (std::exchange(paused_, Paused::kNo) != Paused::kTold || end_.has_value()) return;
+  if (std::exchange(paused_, Paused::kNo) != Paused::kTold || end_ != nullptr) return;
   v1::ServerFrame frame;
   frame.mutable_resumed();
   subscriber_.QueueControl(frame);
@@ -534,9 +779,9 @@ absl::Time Session::NextDeadline() const {
   const SessionLimits& limits = context_->limits;
   switch (state_) {
     case State::kConnecting:
-      return end_.has_value() ? absl::InfinitePast() : began_at_ + limits.connect_timeout;
+      return end_ != nullptr ? absl::InfinitePast() : began_at_ + limits.connect_timeout;
     case State::kOpen: {
-      if (end_.has_value()) return absl::InfinitePast();
+      if (end_ != nullptr) return absl::InfinitePast();
       absl::Time next = subscriber_.NextCheck();
       if (reader_.unfinished()) next = std::min(next, heard_at_ + limits.frame_timeout);
       if (limits.ping_interval > absl::ZeroDuration()) {
@@ -557,14 +802,14 @@ absl::Time Session::NextDeadline() const {
 
 void Session::CheckDeadlines(absl::Time now) {
   const SessionLimits& limits = context_->limits;
-  if (end_.has_value()) return;
+  if (end_ != nullptr) return;
   if (state_ == State::kConnecting) {
     if (now < began_at_ + limits.connect_timeout) return;
     return EndBecause(
         {.reason = v1::REASON_CONNECT_TIMEOUT,
          .text = fmt::format("no Connect within {}", absl::FormatDuration(limits.connect_timeout)),
-         .limit = Milliseconds(limits.connect_timeout),
-         .value = Milliseconds(now - began_at_)});
+         .limit = ToWireMilliseconds(limits.connect_timeout),
+         .value = ToWireMilliseconds(now - began_at_)});
   }
   if (state_ != State::kOpen) return;
   if (paused_ != Paused::kNo) heard_at_ = now;
@@ -572,8 +817,8 @@ void Session::CheckDeadlines(absl::Time now) {
     return EndBecause({.reason = v1::REASON_FRAME_TIMEOUT,
                        .text = fmt::format("a frame was begun and not continued for {}",
                                            absl::FormatDuration(limits.frame_timeout)),
-                       .limit = Milliseconds(limits.frame_timeout),
-                       .value = Milliseconds(now - heard_at_)});
+                       .limit = ToWireMilliseconds(limits.frame_timeout),
+                       .value = ToWireMilliseconds(now - heard_at_)});
   }
   if (now >= subscriber_.NextCheck()) subscriber_.Check(&transport_, now);
   if (limits.ping_interval > absl::ZeroDuration()) CheckLifeSigns(now);
@@ -598,14 +843,14 @@ void Session::CheckLifeSigns(absl::Time now) {
   }
   EndBecause({.reason = v1::REASON_PING_TIMEOUT,
               .text = fmt::format("no sign of life for {}", absl::FormatDuration(now - heard_at_)),
-              .limit = Milliseconds(interval),
-              .value = Milliseconds(now - pinged_at_)});
+              .limit = ToWireMilliseconds(interval),
+              .value = ToWireMilliseconds(now - pinged_at_)});
 }
 
 // ---- The end ----
 
 void Session::EndBecause(End end) {
-  if (!end_.has_value()) end_ = std::move(end);
+  if (end_ == nullptr) end_ = std::make_unique<End>(std::move(end));
 }
 
 void Session::Refuse(v1::ErrorCode code, v1::Reason reason, std::string text, uint64_t limit,
@@ -626,14 +871,15 @@ void Session::Drain(absl::Time now, absl::Time deadline) {
 }
 
 Session::Life Session::Advance(absl::Time now) {
-  if (!end_.has_value()) {
+  if (end_ == nullptr) {
     const std::optional<OverLimit>& over = subscriber_.over();
     if (!over.has_value()) return Life::kGoesOn;
     EndBecause({.reason = over->reason,
                 .text = ValueAndLimit(*over),
                 .limit = over->limit,
                 .value = over->value,
-                .subscription = over->subscription});
+                .subscription = over->subscription,
+                .above_soft_for = over->above_soft_for});
   }
   if (connection_ == Connection::kBroken && state_ != State::kEnded) Finish(now);
   for (;;) {
@@ -691,10 +937,13 @@ void Session::LeaveGroups(absl::Time now) {
     context_->fan_out.Forget(subscription);
     context_->counters.subscriptions.Add(-1);
   });
+  // Behind what that has brought.
+  subscriber_.StopBlocking();
 }
 
 void Session::StartDraining(absl::Time now) {
   LeaveGroups(now);
+  subscriber_.LiftWindows();
   reader_ = FrameReader();
   state_ = State::kDraining;
 }
@@ -705,12 +954,20 @@ void Session::SayGoodbye(absl::Time now) {
   subscriber_.ForEachSubscription([&](const Subscription* subscription) {
     if (subscription->group != nullptr) context_->fan_out.Settle(subscription->group, now);
   });
-  if (IsSlowConsumer(end_->reason)) ++cuts_in_a_row_;
-  v1::Goodbye goodbye = MakeGoodbye();
-  LogEnd(now);
+  LagFinding lag;
+  if (IsSlowConsumer(end_->reason)) {
+    // Only a session whose socket is full is cut for being slow, so this is the stall that it was cut in.
+    if (subscriber_.stall().since - began_at_ >= kCutsForgottenAfter) cuts_in_a_row_ = 0;
+    ++cuts_in_a_row_;
+    lag = subscriber_.ConcludeLag(&transport_, now);
+    PublishCut(Ends::kSession, {end_->reason, end_->limit, end_->value, end_->subscription, {}}, lag, now);
+  }
+  v1::Goodbye goodbye = MakeGoodbye(now);
+  LogEnd(goodbye, lag, now);
   context_->counters.sessions_ended[static_cast<size_t>(end_->reason)].Add();
-  if (!session_id_.empty()) {
-    context_->records.Keep(session_id_, goodbye, IsSlowConsumer(end_->reason) ? cuts_in_a_row_ : 0, now);
+  if (ids_ == Ids::kGiven) {
+    context_->records.Keep({session_id_.data(), session_id_.size()}, goodbye,
+                           IsSlowConsumer(end_->reason) ? cuts_in_a_row_ : 0, now);
   }
 
   uint64_t dealt_again = 0;
@@ -723,12 +980,12 @@ void Session::SayGoodbye(absl::Time now) {
   for (const auto& [group, subscription] : dealt) {
     dealt_again += context_->fan_out.DealAgain(group, subscription);
   }
-  const SendQueue::Dropped dropped = subscriber_.Close(
-      IsSlowConsumer(end_->reason) ? Subscriber::ControlFrames::kDrop : Subscriber::ControlFrames::kKeep);
+  const Missing dropped = subscriber_.Close(IsSlowConsumer(end_->reason) ? Subscriber::ControlFrames::kDrop
+                                                                         : Subscriber::ControlFrames::kKeep);
   context_->counters.pending_bytes.Add(-static_cast<int64_t>(dropped.bytes));
   context_->counters.pending_messages.Add(-static_cast<int64_t>(dropped.messages));
   context_->counters.messages_dropped.Add(dropped.messages - std::min(dropped.messages, dealt_again));
-  CountLagging();
+  CountLagging(now);
   reader_ = FrameReader();
   publisher_ = Publisher();
   answers_ = Answers();
@@ -745,25 +1002,35 @@ void Session::SayGoodbye(absl::Time now) {
   if (subscriber_.wants_flush()) (void)Flush(now);
 }
 
-v1::Goodbye Session::MakeGoodbye() const {
+v1::Goodbye Session::MakeGoodbye(absl::Time now) const {
   v1::Goodbye goodbye;
   goodbye.set_reason(end_->reason);
   goodbye.set_text(end_->text);
   goodbye.set_limit(end_->limit);
   goodbye.set_value(end_->value);
   goodbye.set_subscription(end_->subscription);
+  goodbye.set_above_soft_ms(ToWireMilliseconds(end_->above_soft_for));
   goodbye.set_pending_bytes(subscriber_.pending_bytes());
   goodbye.set_pending_messages(subscriber_.pending_messages());
-  goodbye.set_retry_after_ms(Milliseconds(RetryAfter()));
+  goodbye.set_retry_after_ms(ToWireMilliseconds(RetryAfter()));
+  const LeftOut left_out = subscriber_.left_out().total();
+  goodbye.set_dropped_messages(left_out.dropped);
+  goodbye.set_conflated_messages(left_out.conflated);
+  absl::Time oldest = now;
   subscriber_.ForEachSubscription([&](const Subscription* subscription) {
-    if (goodbye.subscriptions_size() >= kGoodbyeSubscriptionsMax) return;
     v1::SubscriptionRecord* record = goodbye.add_subscriptions();
     record->set_subscription(subscription->id);
     if (subscription->group != nullptr && subscription->id == end_->subscription) {
-      record->set_filter(subscription->group->filter);
+      record->set_filter(std::string(subscription->group->filter()));
     }
     record->set_offered(subscription->offered);
+    const LeftOut of_it = subscriber_.left_out().Of(subscription->id);
+    record->set_dropped_messages(of_it.dropped);
+    record->set_conflated_messages(of_it.conflated);
+    record->set_pending_messages(subscription->queue().pending_messages());
+    oldest = std::min(oldest, subscription->queue().state().oldest);
   });
+  goodbye.set_oldest_age_ms(ToWireMilliseconds(now - oldest));
   return goodbye;
 }
 
@@ -774,16 +1041,24 @@ absl::Duration Session::RetryAfter() const {
   return context_->limits.retry_after * (1 << std::max(0, doublings));
 }
 
-void Session::LogEnd(absl::Time now) const {
+void Session::LogEnd(const v1::Goodbye& goodbye, const LagFinding& lag, absl::Time now) const {
   const absl::Duration lasted = now - began_at_;
   if (!IsSlowConsumer(end_->reason)) {
     const LogLevel level = end_->error == v1::ERROR_CODE_UNSPECIFIED ? LogLevel::kDebug : LogLevel::kInfo;
+    if (!context_->log.Enabled(level)) return;
+    uint64_t suppressed_before = 0;
+    if (level == LogLevel::kInfo) {
+      const std::optional<uint64_t> suppressed = context_->bad_input_lines.Admit(now);
+      if (!suppressed.has_value()) return;
+      suppressed_before = *suppressed;
+    }
     context_->log.Write(level, "session ended",
                         {{"client", client_name_},
                          {"address", peer_},
                          {"reason", ReasonName(end_->reason)},
                          {"text", end_->text},
-                         {"lasted", lasted}});
+                         {"lasted", lasted},
+                         {"suppressed", suppressed_before}});
     return;
   }
   const Subscription* subscription = subscriber_.Find(end_->subscription);
@@ -795,10 +1070,19 @@ void Session::LogEnd(absl::Time now) const {
        {"reason", ReasonName(end_->reason)},
        {"limit", end_->limit},
        {"value", end_->value},
+       {"above_soft_for", end_->above_soft_for},
        {"subscription", end_->subscription},
-       {"filter", group == nullptr ? "" : group->filter},
+       {"filter", group == nullptr ? std::string_view() : group->filter()},
        {"pending_bytes", subscriber_.pending_bytes()},
        {"pending_messages", subscriber_.pending_messages()},
+       {"cause", LagCauseName(lag.cause)},
+       {"drain_bytes_per_second", lag.drain_bytes_per_second},
+       {"feed_bytes_per_second", lag.feed_bytes_per_second},
+       {"delivery_bytes_per_second", lag.delivery_bytes_per_second},
+       {"oldest_age", absl::Milliseconds(static_cast<int64_t>(goodbye.oldest_age_ms()))},
+       {"dropped_messages", goodbye.dropped_messages()},
+       {"conflated_messages", goodbye.conflated_messages()},
+       {"kernel_bytes", transport_.socket().UnsentBytes()},
        {"blocked_for", subscriber_.stalled() ? now - subscriber_.stall().since : absl::ZeroDuration()},
        {"cuts_in_a_row", cuts_in_a_row_},
        {"retry_after", RetryAfter()}});

@@ -19,13 +19,16 @@
 #ifndef SLUICE_BROKER_SESSION_H_
 #define SLUICE_BROKER_SESSION_H_
 
+#include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "absl/time/time.h"
+#include "broker/consumer_events.h"
 #include "broker/core/answers.h"
 #include "broker/core/fan_out.h"
 #include "broker/core/filter_index.h"
@@ -53,12 +56,20 @@ struct SessionContext {
   OpenChunk& read_chunk;
   WriteScratch& scratch;
   MemoryAccount& memory;
+  BacklogPool& backlogs;
   ShardCounters& counters;
   SessionRecords& records;
   Logger& log;
+  // Lines that clients can cause as often as they like.
+  RateLimit bad_input_lines{10, 100};
+  RateLimit lagging_lines{10, 100};
+  // Of what is told to others about slow consumers; null: nobody listens.
+  ConsumerEvents* events = nullptr;
   // The shard's turn that is going on, from 1, and the last one that every shard has done.
   uint64_t turn = 0;
   uint64_t turn_done = 0;
+  // Whether subscriptions have ceased to block publishers since the shard has looked.
+  enum class Unblocked : uint8_t { kNobody, kSomebody } unblocked = Unblocked::kNobody;
 };
 
 // Plain TCP as core sees it.
@@ -67,7 +78,9 @@ class TcpTransport : public Transport {
   explicit TcpTransport(net::Socket socket) : socket_(std::move(socket)) {}
   WriteResult Write(std::span<const iovec> pieces) override;
   std::optional<uint64_t> BytesAcked() override { return socket_.BytesAcked(); }
+  std::optional<TransportSample> Sample() override;
   net::Socket& socket() { return socket_; }
+  const net::Socket& socket() const { return socket_; }
   // errno of the write that failed; 0: none has.
   int error() const { return error_; }
 
@@ -111,19 +124,31 @@ class Session {
 
   // Its reads are paused, through no fault of its own: silence is not held against it. Told when it lasts.
   void PauseReads() { paused_ = Paused::kYes; }
+  // Ends it if it has begun a frame that it is not read to the end of.
+  void GiveUpUnfinishedFrame();
   void TellPaused(v1::Paused::Cause cause);
   void ResumeReads(absl::Time now);
   // Whether it sends what the pause is about.
   bool publishes() const { return publisher_.published() > 0; }
+  // Whether it has published to a consumer that blocks its publishers: it is paused until that has room.
+  bool WaitsForConsumers() const { return !closing() && publisher_.WaitsForConsumers(&subscriber_); }
+  void PauseForConsumers() {
+    PauseReads();
+    publisher_.CountPaused();
+  }
 
-  // Brings what began or ceased to lag into the counters and the log.
-  void CountLagging();
+  // Brings what began or ceased to lag or to block, and what overflow policies left out, into the counters and
+  // the log.
+  void CountLagging(absl::Time now);
+
+  // Ends the subscriptions that went over a limit for want of credit.
+  void EndCutSubscriptions(absl::Time now);
 
   void CheckDeadlines(absl::Time now);
   absl::Time NextDeadline() const;
 
   // Something is to be done by Advance().
-  bool closing() const { return end_.has_value() || subscriber_.over().has_value(); }
+  bool closing() const { return end_ != nullptr || subscriber_.over().has_value(); }
   // Does what can be done now of closing.
   enum class Life { kGoesOn, kEnded };
   Life Advance(absl::Time now);
@@ -160,6 +185,8 @@ class Session {
     uint64_t limit = 0;
     uint64_t value = 0;
     uint32_t subscription = 0;
+    // 0: the limit was no soft one.
+    absl::Duration above_soft_for = absl::ZeroDuration();
     // The number of the publish that the Error is about; 0: none.
     uint64_t publish = 0;
   };
@@ -176,18 +203,31 @@ class Session {
   void OnConnect(const v1::Connect& connect, absl::Time now);
   void OnSubscribe(const v1::Subscribe& subscribe, absl::Time now);
   void OnUnsubscribe(const v1::Unsubscribe& unsubscribe, absl::Time now);
-  void OnEndOfStream();
+  void OnCredit(const v1::Credit& credit);
+  void OnEndOfStream(absl::Time now);
   void ThrowAwayInput();
 
-  absl::StatusOr<QueueLimits> GrantedLimits(const v1::SubscriptionLimits& asked) const;
+  std::string Inbox() const;
+  // Why the client may not subscribe to a filter in the broker's own space; empty: it may.
+  std::string WhyNotReserved(std::string_view filter) const;
 
   void LeaveGroups(absl::Time now);
   void StartDraining(absl::Time now);
   void SayGoodbye(absl::Time now);
   void Finish(absl::Time now);
-  v1::Goodbye MakeGoodbye() const;
+  v1::Goodbye MakeGoodbye(absl::Time now) const;
   absl::Duration RetryAfter() const;
-  void LogEnd(absl::Time now) const;
+  void LogLagCause() const;
+  void LogEnd(const v1::Goodbye& goodbye, const LagFinding& lag, absl::Time now) const;
+  // Tell others of it.
+  void PublishLag(absl::Time now);
+  enum class Ends { kSession, kSubscription };
+  void PublishCut(Ends ends, const OverLimit& over, const LagFinding& lag, absl::Time now);
+  bool PublishesAbout(v1::ConsumerEvent::Kind kind) const;
+  v1::ConsumerEvent MakeEvent(v1::ConsumerEvent::Kind kind, absl::Time lagging_since, absl::Time now) const;
+  void LogObserved(const OverLimit& over, absl::Time now);
+  void CountBlock(const BlockNews& news, absl::Time now);
+  void LogCut(const OverLimit& over, const Subscription& subscription, absl::Time now);
   void LogWrite(const FlushResult& result, absl::Time now) const;
   void CheckLifeSigns(absl::Time now);
 
@@ -196,9 +236,13 @@ class Session {
   const std::string peer_;
   const absl::Time began_at_;
   std::string client_name_;
-  // Secret; empty until connected.
-  std::string session_id_;
-  std::string inbox_;
+  // Random bytes, given when it connects. The first are the client's secret.
+  enum class Ids : uint8_t { kNone, kGiven } ids_ = Ids::kNone;
+  std::array<char, 16> session_id_;
+  std::array<char, 12> inbox_id_;
+
+  // Whether it has ever subscribed below $sys. Then nothing is told there of it: that would come back to it.
+  enum class Watches : uint8_t { kNo, kYes } watches_ = Watches::kNo;
 
   State state_ = State::kConnecting;
   FrameReader reader_;
@@ -211,6 +255,9 @@ class Session {
   enum class Connection : uint8_t { kUp, kBroken } connection_ = Connection::kUp;
   enum class Paused : uint8_t { kNo, kYes, kTold } paused_ = Paused::kNo;
   uint32_t cuts_in_a_row_ = 0;
+  // What the texts of Errors cost in the turn in which the last one was sent.
+  uint64_t error_turn_ = 0;
+  size_t error_text_bytes_ = 0;
 
   absl::Time heard_at_;
   absl::Time pinged_at_;
@@ -218,7 +265,7 @@ class Session {
   // The end of the phase of closing that it is in.
   absl::Time close_by_ = absl::InfiniteFuture();
   absl::Time linger_check_at_ = absl::InfiniteFuture();
-  std::optional<End> end_;
+  std::unique_ptr<End> end_;
 };
 
 // The most that one flush writes: the rest waits for the next turn, so that a fast reader of a long queue

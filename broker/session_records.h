@@ -19,7 +19,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
 #include "broker/core/filter_index.h"  // StringHash
-#include "broker/mutex.h"
+#include "protocol/mutex.h"
 #include "protocol/sluice.pb.h"
 
 namespace sluice {

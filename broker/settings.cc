@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "broker/net/address.h"
+#include "protocol/control.h"
 #include "protocol/names.h"
 #include "protocol/topic.h"
 
@@ -40,6 +41,9 @@ constexpr Setting kSettings[] = {
      "write the addresses in use to this file once the broker is ready, as lines 'listen=HOST:PORT' and "
      "'http=HOST:PORT'; empty: no file"},
     {"shards", "", "shards", K::kCount, &C::shards, "threads that each serve a share of the clients", 1, 64},
+    {"sys-topics", "", "sys_topics", K::kSysTopics, &C::sys_topics,
+     "who may subscribe to the events about slow consumers ($sys.consumer.slow, .recovered, .disconnected): "
+     "clients that connect over the loopback interface, everyone, or nobody"},
 
     {"log-level", "log", "level", K::kLogLevel, &C::log_level,
      "the least that is logged; debug shows every blocked write"},
@@ -49,10 +53,14 @@ constexpr Setting kSettings[] = {
      kKiB, 64 * kMiB},
     {"max-headers", "limits", "max_headers", K::kBytes, &C::headers_bytes_max,
      "names and values of all headers of a message together", kKiB, kMiB},
+    {"max-topic", "limits", "max_topic", K::kBytes, &C::topic_bytes_max,
+     "longest topic, filter, reply topic and queue group name", 64, kTopicBytesMax},
+    {"max-connect", "limits", "max_connect", K::kBytes, &C::connect_frame_bytes_max,
+     "largest frame of a client that is not connected yet", kKiB, kControlBodyBytesMax},
     {"connections-max", "limits", "connections_max", K::kCount, &C::connections_max,
      "connections at a time; more are told so and closed", 1, 1'000'000},
     {"subscriptions-per-session-max", "limits", "subscriptions_per_session_max", K::kCount,
-     &C::subscriptions_per_session_max, "subscriptions of one client", 1, 1'000'000},
+     &C::subscriptions_per_session_max, "subscriptions of one client", 1, kSubscriptionsPerSessionCeiling},
     {"pending-bytes-max", "limits", "pending_bytes_max", K::kBytes, &C::pending_bytes_max,
      "bytes that may wait for one subscription; at least twice the largest message (the default rises with "
      "it)",
@@ -61,6 +69,21 @@ constexpr Setting kSettings[] = {
      "messages that may wait for one subscription", 1, 1'000'000'000, "no limit"},
     {"pending-age-max", "limits", "pending_age_max", K::kDuration, &C::pending_age_max,
      "time that a message may wait for one subscription", 100, 24 * kHour, "no limit"},
+    {"pending-bytes-soft", "limits", "pending_bytes_soft", K::kBytes, &C::pending_bytes_soft,
+     "soft limit of the bytes that wait for one subscription: above it for soft-time without interruption is "
+     "over the limit",
+     kKiB, 16 * kGiB, "none"},
+    {"pending-messages-soft", "limits", "pending_messages_soft", K::kCount, &C::pending_messages_soft,
+     "soft limit of the messages that wait for one subscription", 1, 1'000'000'000, "none"},
+    {"pending-age-soft", "limits", "pending_age_soft", K::kDuration, &C::pending_age_soft,
+     "soft limit of the time that a message waits for one subscription", 100, 24 * kHour, "none"},
+    {"soft-time", "limits", "soft_time", K::kDuration, &C::soft_time,
+     "how long a subscription may be above a soft limit, its own ones included where it asks for no time",
+     100, 24 * kHour},
+    {"on-overflow", "limits", "on_overflow", K::kOnOverflow, &C::on_overflow,
+     "what a subscription over its limits gets: act is what its policy does, observe is a count, a line in "
+     "the "
+     "log and nothing else; session-bytes-max and write-timeout hold all the same"},
     {"session-bytes-max", "limits", "session_bytes_max", K::kBytes, &C::session_bytes_max,
      "bytes that may wait for all subscriptions of one client; at least pending-bytes-max (the default rises "
      "with "
@@ -68,6 +91,10 @@ constexpr Setting kSettings[] = {
      64 * kKiB, 64 * kGiB, "no limit"},
     {"control-bytes-max", "limits", "control_bytes_max", K::kBytes, &C::control_bytes_max,
      "answers that may wait for a client that asks and does not read", 16 * kKiB, 64 * kMiB},
+    {"memory-budget", "limits", "memory_budget", K::kBytes, &C::memory_budget_bytes,
+     "memory for messages, however many queues they wait in; over it the queues that keep the most alive are "
+     "shed (by their overflow policy, and cut at the last), then publishers wait",
+     16 * kMiB, 1024 * kGiB, "half of the machine's or the cgroup's memory"},
 
     {"connect-timeout", "timeouts", "connect_timeout", K::kDuration, &C::connect_timeout,
      "a connection must say Connect within this time", 100, 10 * kMinute},
@@ -75,6 +102,9 @@ constexpr Setting kSettings[] = {
      "a frame that was begun must make progress within this time", 100, kHour},
     {"write-timeout", "timeouts", "write_timeout", K::kDuration, &C::write_timeout,
      "a blocked client that takes and acknowledges no byte for so long is cut", 100, kHour, "never"},
+    {"block-timeout", "timeouts", "block_timeout", K::kDuration, &C::block_timeout,
+     "a client whose subscription (overflow policy block) has held publishers up for so long is cut", 100,
+     kHour},
     {"ping-interval", "timeouts", "ping_interval", K::kDuration, &C::ping_interval,
      "a client that is silent for so long is pinged, and cut after as long again", 100, kHour, "no pings"},
     {"goodbye-timeout", "timeouts", "goodbye_timeout", K::kDuration, &C::goodbye_timeout,
@@ -115,6 +145,12 @@ constexpr std::array<std::pair<std::string_view, uint64_t>, 7> kUnits = {{{"GiB"
                                                                           {"kB", 1'000},
                                                                           {"B", 1}}};
 
+constexpr std::array<std::pair<std::string_view, OnOverflow>, 2> kOnOverflows = {
+    {{"act", OnOverflow::kAct}, {"observe", OnOverflow::kObserve}}};
+
+constexpr std::array<std::pair<std::string_view, SysTopics>, 3> kSysTopics = {
+    {{"loopback", SysTopics::kLoopback}, {"everyone", SysTopics::kEveryone}, {"nobody", SysTopics::kNobody}}};
+
 // More than any setting allows, for numbers that do not fit.
 constexpr uint64_t kTooMany = UINT64_MAX;
 
@@ -143,18 +179,6 @@ std::optional<absl::Duration> ReadDuration(std::string_view text) {
   absl::Duration duration;
   if (!absl::ParseDuration(std::string(text), &duration)) return std::nullopt;
   return duration;
-}
-
-// A bound of the table, in the setting's own unit.
-std::string ShowBound(SettingKind kind, uint64_t bound) {
-  switch (kind) {
-    case K::kBytes:
-      return ShowBytes(bound);
-    case K::kDuration:
-      return ShowDuration(absl::Milliseconds(bound));
-    default:
-      return std::to_string(bound);
-  }
 }
 
 template <typename Value, size_t size>
@@ -279,6 +303,10 @@ std::string_view Setting::ValueName() const {
       return "LEVEL";
     case K::kLogFormat:
       return "FORMAT";
+    case K::kOnOverflow:
+      return "ACTION";
+    case K::kSysTopics:
+      return "WHO";
   }
   return "VALUE";
 }
@@ -295,12 +323,16 @@ std::string Setting::Allowed() const {
       return Names(kLevels);
     case K::kLogFormat:
       return Names(kFormats);
+    case K::kOnOverflow:
+      return Names(kOnOverflows);
+    case K::kSysTopics:
+      return Names(kSysTopics);
     case K::kCount:
     case K::kBytes:
     case K::kDuration:
       break;
   }
-  std::string range = fmt::format("{} to {}", ShowBound(kind, min), ShowBound(kind, max));
+  std::string range = fmt::format("{} to {}", ShowBound(*this, min), ShowBound(*this, max));
   if (!zero_means.empty()) range += fmt::format(", or 0 ({})", zero_means);
   return range;
 }
@@ -326,6 +358,10 @@ absl::Status Assign(const Setting& setting, std::string_view text, Config* confi
           return AssignDuration(setting, text, value);
         } else if constexpr (std::is_same_v<Value, LogLevel>) {
           return AssignName(setting, kLevels, text, value);
+        } else if constexpr (std::is_same_v<Value, OnOverflow>) {
+          return AssignName(setting, kOnOverflows, text, value);
+        } else if constexpr (std::is_same_v<Value, SysTopics>) {
+          return AssignName(setting, kSysTopics, text, value);
         } else {
           return AssignName(setting, kFormats, text, value);
         }
@@ -346,11 +382,26 @@ std::string Show(const Setting& setting, const Config& config) {
           return ShowDuration(value);
         } else if constexpr (std::is_same_v<Value, LogLevel>) {
           return NameOf(kLevels, value);
+        } else if constexpr (std::is_same_v<Value, OnOverflow>) {
+          return NameOf(kOnOverflows, value);
+        } else if constexpr (std::is_same_v<Value, SysTopics>) {
+          return NameOf(kSysTopics, value);
         } else {
           return NameOf(kFormats, value);
         }
       },
       setting.member);
+}
+
+std::string ShowBound(const Setting& setting, uint64_t bound) {
+  switch (setting.kind) {
+    case K::kBytes:
+      return ShowBytes(bound);
+    case K::kDuration:
+      return ShowDuration(absl::Milliseconds(bound));
+    default:
+      return std::to_string(bound);
+  }
 }
 
 std::string ShowBytes(uint64_t bytes) {

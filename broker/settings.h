@@ -16,11 +16,23 @@
 
 namespace sluice {
 
-enum class SettingKind { kAddress, kAddressOrOff, kPath, kCount, kBytes, kDuration, kLogLevel, kLogFormat };
+enum class SettingKind {
+  kAddress,
+  kAddressOrOff,
+  kPath,
+  kCount,
+  kBytes,
+  kDuration,
+  kLogLevel,
+  kLogFormat,
+  kOnOverflow,
+  kSysTopics
+};
 
 struct Setting {
-  using Member = std::variant<std::string Config::*, uint64_t Config::*, absl::Duration Config::*,
-                              LogLevel Config::*, LogFormat Config::*>;
+  using Member =
+      std::variant<std::string Config::*, uint64_t Config::*, absl::Duration Config::*, LogLevel Config::*,
+                   LogFormat Config::*, OnOverflow Config::*, SysTopics Config::*>;
 
   std::string_view flag;     // without dashes in front
   std::string_view section;  // of the file; empty: top level
@@ -54,6 +66,9 @@ absl::Status Assign(const Setting& setting, std::string_view text, Config* confi
 
 // The value as Assign reads it.
 std::string Show(const Setting& setting, const Config& config);
+
+// A bound of the table, as one would write the value.
+std::string ShowBound(const Setting& setting, uint64_t bound);
 
 // "8MiB", "500ms": the largest unit without a remainder.
 std::string ShowBytes(uint64_t bytes);

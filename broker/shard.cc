@@ -4,15 +4,23 @@
 #include <string>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "broker/clock.h"
 
 namespace sluice {
 namespace {
 
-// What one turn reads from all sessions together.
+// What one turn reads from all sessions together; and with less than the second, or than the third for each
+// group that has taken something, it goes round once more, since a turn has its price at every subscription,
+// and one publisher's read is little for it.
 constexpr uint64_t kTurnReadBytesMax = 1 << 20;
+constexpr uint64_t kTurnReadBytesWanted = 256 << 10;
+constexpr uint64_t kGroupReadBytesWanted = 8 << 10;
 constexpr absl::Duration kHouseKeepEvery = absl::Seconds(1);
+constexpr absl::Duration kMemoryLookEvery = absl::Milliseconds(10);
+// How soon a publisher is read again that waited for a consumer of another shard.
+constexpr absl::Duration kHeldUpLookEvery = absl::Milliseconds(10);
 // Those over the maximum who are told so at the same time; more are closed without a word.
 constexpr uint64_t kTurnedAwayMax = 64;
 
@@ -49,10 +57,14 @@ Shard::Shard(const ShardOptions& options, const SessionLimits* limits, MemoryAcc
       scratch_(std::make_unique<WriteScratch>()),
       index_(options.match_cache_topics),
       fan_out_(&pool_),
-      context_{*limits, index_, fan_out_, read_chunk_, *scratch_, *memory, counters_, *records, *log},
+      events_(&index_, &fan_out_, &read_chunk_),
+      context_{*limits, index_,    fan_out_,  read_chunk_, *scratch_,
+               *memory, backlogs_, counters_, *records,    *log},
       refused_lines_(1),
       next_housekeeping_(MonotonicNow()),
-      last_turn_ns_(absl::ToUnixNanos(MonotonicNow())) {}
+      last_turn_ns_(absl::ToUnixNanos(MonotonicNow())) {
+  context_.events = &events_;
+}
 
 absl::Status Shard::Listen(net::ListenerSocket listener, const net::SocketOptions& options,
                            ConnectionSlots* slots) {
@@ -114,9 +126,12 @@ void Shard::Turn() {
   ReadMail(now);
   AcceptConnections(now);
   ReadReady(now);
+  events_.Publish();
   FanOutAndFlush(now);
   CheckDeadlines(now);
+  RelieveMemory(now);
   SettleTouched(now);
+  ResumeHeldUp(now);
   SendMail();
   index_.RemoveEmptyGroups();
   HouseKeep(now);
@@ -131,11 +146,14 @@ void Shard::Turn() {
 }
 
 absl::Duration Shard::WaitMax(absl::Time before) const {
-  if (!to_read_.empty() || !to_flush_.empty() || !fan_out_.idle() || !to_answer_.empty())
+  if (!to_read_.empty() || !to_flush_.empty() || !fan_out_.idle() || !to_answer_.empty() || !events_.empty())
     return absl::ZeroDuration();
-  absl::Time next = std::min(deadlines_.next(), next_housekeeping_);
+  absl::Time next = std::min({deadlines_.next(), next_housekeeping_, next_look_at_held_up_});
+  const absl::Time now = before - clock_.late_total();
+  // Another shard may free it.
+  if (memory_ != Memory::kEnough) next = std::min(next, now + kMemoryLookEvery);
   if (acceptor_.has_value()) next = std::min(next, acceptor_->paused_until());
-  return std::max(absl::ZeroDuration(), next - (before - clock_.late_total()));
+  return std::max(absl::ZeroDuration(), next - now);
 }
 
 Shard::Place* Shard::Find(uint64_t token) {
@@ -210,8 +228,7 @@ void Shard::ReadMail(absl::Time now) {
       } else if (const auto* turn = std::get_if<TurnLetter>(&letter)) {
         to_answer_.emplace_back(mail.from, DoneLetter{turn->turn, turn->bytes});
       } else if (const auto* tally = std::get_if<TallyLetter>(&letter)) {
-        tally->tally->matched += tally->matched;
-        tally->tally->dropped += tally->dropped;
+        tally->AddToTally();
       } else if (const auto* done = std::get_if<DoneLetter>(&letter)) {
         OnDone(mail.from, *done, now);
       } else if (const auto* interest = std::get_if<InterestLetter>(&letter)) {
@@ -249,17 +266,59 @@ void Shard::OnDone(uint32_t from, const DoneLetter& letter, absl::Time now) {
     place->waits_for_shards = false;
     WantFlush(token, place);
   }
-  if (!outbox_->full()) ResumePaused(now);
+  if (!publishers_wait()) ResumePaused(now);
+}
+
+bool Shard::publishers_wait() const {
+  return memory_ != Memory::kEnough || (outbox_.has_value() && outbox_->full());
+}
+
+// Whether it is paused instead of read: with all publishers, or because consumers hold it up.
+bool Shard::PausedInstead(uint64_t token, Place* place, absl::Time now) {
+  Session& session = *place->session;
+  if (publishers_wait() && session.publishes()) {
+    session.PauseReads();
+    paused_.push_back(token);
+    (memory_ != Memory::kEnough ? counters_.memory_paused : counters_.mailbox_paused).Add();
+  } else if (session.WaitsForConsumers()) {
+    session.PauseForConsumers();
+    held_up_.push_back(token);
+    next_look_at_held_up_ = std::min(next_look_at_held_up_, now + kHeldUpLookEvery);
+    counters_.block_paused.Add();
+    counters_.publishers_blocked.Set(static_cast<int64_t>(held_up_.size()));
+  } else {
+    return false;
+  }
+  counters_.clients_paused.Add();
+  return true;
 }
 
 void Shard::ResumePaused(absl::Time now) {
-  for (const uint64_t token : std::exchange(paused_, {})) {
+  for (const uint64_t token : std::exchange(paused_, {})) Resume(token, now);
+}
+
+// Those whose consumers have room. Of other shards nobody says so.
+void Shard::ResumeHeldUp(absl::Time now) {
+  const auto unblocked = std::exchange(context_.unblocked, SessionContext::Unblocked::kNobody);
+  if (held_up_.empty()) return;
+  if (unblocked == SessionContext::Unblocked::kNobody && now < next_look_at_held_up_) return;
+  std::erase_if(held_up_, [&](uint64_t token) {
     Place* place = Find(token);
-    if (place == nullptr) continue;
-    place->session->ResumeReads(now);
-    to_read_.push_back(token);
-    WantFlush(token, place);
-  }
+    if (place != nullptr && place->session->WaitsForConsumers()) return false;
+    Resume(token, now);
+    return true;
+  });
+  next_look_at_held_up_ = held_up_.empty() ? absl::InfiniteFuture() : now + kHeldUpLookEvery;
+  counters_.publishers_blocked.Set(static_cast<int64_t>(held_up_.size()));
+}
+
+// One that was paused.
+void Shard::Resume(uint64_t token, absl::Time now) {
+  Place* place = Find(token);
+  if (place == nullptr) return;
+  place->session->ResumeReads(now);
+  to_read_.push_back(token);
+  WantFlush(token, place);
 }
 
 // Once behind the turn's fan-out, so that others can go on with it while this shard writes to its own
@@ -272,11 +331,11 @@ void Shard::SendMail() {
     if (std::holds_alternative<DeliverLetter>(outgoing.letter)) counters_.mailbox_slices_sent.Add();
     outbox_->Write(outgoing.shard, std::move(outgoing.letter));
   }
-  for (const FilterGroup* group : changed) {
+  for (FilterGroup* group : changed) {
     for (uint32_t to = 0; to < shards_.size(); ++to) {
       if (to == index_of_this_) continue;
-      outbox_->Write(to,
-                     InterestLetter{group->filter, group->queue_group, group->announced_members, group->id});
+      outbox_->Write(to, InterestLetter{std::string(group->filter()), std::string(group->queue_group()),
+                                        group->announced_members, index_.IdOf(group)});
     }
   }
   for (const auto& [to, done] : std::exchange(to_answer_, {})) outbox_->Write(to, done);
@@ -346,20 +405,21 @@ void Shard::Add(Accepted accepted, absl::Time now) {
 
 void Shard::ReadReady(absl::Time now) {
   const uint64_t bytes_before = counters_.read_bytes.Get();
-  for (size_t left = to_read_.size();
-       left > 0 && counters_.read_bytes.Get() - bytes_before < kTurnReadBytesMax; --left) {
+  const auto bytes_read = [&] { return counters_.read_bytes.Get() - bytes_before; };
+  const auto enough = [&] {
+    return bytes_read() >= std::max(kTurnReadBytesWanted, fan_out_.groups_taking() * kGroupReadBytesWanted);
+  };
+  for (size_t left = to_read_.size(); bytes_read() < kTurnReadBytesMax; --left) {
+    if (left == 0) {
+      left = to_read_.size();
+      if (left == 0 || enough()) return;
+    }
     const uint64_t token = to_read_.front();
     to_read_.pop_front();
     Place* place = Find(token);
     if (place == nullptr) continue;
     Touch(token, place);
-    if (outbox_.has_value() && outbox_->full() && place->session->publishes()) {
-      place->session->PauseReads();
-      paused_.push_back(token);
-      counters_.clients_paused.Add();
-      counters_.mailbox_paused.Add();
-      continue;
-    }
+    if (PausedInstead(token, place, now)) continue;
     place->to_read = false;
     if (place->session->Read(now) == Session::ReadOutcome::kMore) WantRead(token, place);
     if (place->session->has_answers() || place->session->wants_flush()) WantFlush(token, place);
@@ -412,34 +472,165 @@ void Shard::CheckDeadlines(absl::Time now) {
   }
 }
 
-void Shard::SettleTouched(absl::Time now) {
-  for (size_t i = 0; i < touched_.size(); ++i) {
-    const uint64_t token = touched_[i];
-    Place* place = Find(token);
-    if (place == nullptr) continue;
-    place->touched = false;
-    Session& session = *place->session;
-    session.CountLagging();
-    if (session.closing()) {
-      const Session::Life life = session.Advance(now);
-      DetachEnded();
-      if (life == Session::Life::kEnded) {
-        Remove(token);
-        continue;
+// Sheds while that helps; what does not help any more is to read publishers. Nobody is cut here before the
+// other shards have dropped what they can.
+void Shard::RelieveMemory(absl::Time now) {
+  const MemoryAccount& memory = context_.memory;
+  if (memory.over_budget()) {
+    if (memory_ == Memory::kEnough) {
+      memory_ = Memory::kShort;
+      turns_when_short_.clear();
+      for (const Shard* shard : shards_) {
+        turns_when_short_.push_back(shard->counters_.turns.Get());
+        if (shard != this) shard->wakeup_.Notify();
       }
     }
-    if (session.interest() != place->interest) {
-      place->interest = session.interest();
-      if (place->interest == net::Interest::kReadWrite) counters_.epollout_arms.Add();
-      const absl::Status modified = poller_.Modify(session.fd(), token, place->interest);
-      if (!modified.ok()) log_->Error("socket lost", {{"error", std::string(modified.message())}});
-    }
-    if (const absl::Time next = session.NextDeadline(); next < place->scheduled) {
-      place->scheduled = next;
-      deadlines_.Schedule(token, next);
+    const Shedding shedding = OthersHaveShed() ? Shedding::kDropAndCut : Shedding::kDrop;
+    ShedMemory(shedding, now);
+    if (memory.over_budget() && shedding == Shedding::kDropAndCut && memory_ != Memory::kUsedUp) {
+      memory_ = Memory::kUsedUp;
+      memory_used_up_at_ = now;
+      log_->Warn("memory used up: publishers wait",
+                 {{"retained_bytes", memory.bytes()}, {"budget_bytes", memory.budget_bytes()}});
     }
   }
+  if (memory_ == Memory::kEnough) return;
+  if (memory_ == Memory::kShort ? !memory.over_budget() : memory.within_low_mark()) {
+    if (memory_ == Memory::kUsedUp) {
+      log_->Info("memory is enough again: publishers go on",
+                 {{"retained_bytes", memory.bytes()}, {"waited_for", now - memory_used_up_at_}});
+    }
+    memory_ = Memory::kEnough;
+    if (!publishers_wait()) ResumePaused(now);
+    return;
+  }
+  if (memory_ == Memory::kShort) return;
+  // Large frames that publishers began and cannot end now would hold the memory for ever.
+  if (now < memory_used_up_at_ + context_.limits.frame_timeout) return;
+  for (const uint64_t token : paused_) {
+    Place* place = Find(token);
+    if (place == nullptr) continue;
+    place->session->GiveUpUnfinishedFrame();
+    Touch(token, place);
+  }
+}
+
+// Whether each other shard has ended a turn that began when the memory was short already.
+bool Shard::OthersHaveShed() const {
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    if (i != index_of_this_ && shards_[i]->counters_.turns.Get() < turns_when_short_[i] + 2) return false;
+  }
+  return true;
+}
+
+// Those that keep the most alive go first: by their overflow policy while there is one that helps, and then
+// they are cut.
+void Shard::ShedMemory(Shedding shedding, absl::Time now) {
+  const MemoryAccount& memory = context_.memory;
+  const int64_t retained_before = memory.bytes();
+  struct Waiting {
+    uint64_t token;
+    Subscription* subscription;
+    uint64_t kept_bytes;
+  };
+  std::vector<Waiting> all_waiting;
+  // The members of a group that are full share what waits.
+  absl::flat_hash_map<const FilterGroup*, uint64_t> sharing;
+  for (size_t at = 0; at < places_.size(); ++at) {
+    const Place& place = places_[at];
+    if (place.session == nullptr || place.session->closing()) continue;
+    const auto add = [&](Subscription* subscription) {
+      if (subscription->queue().state().waiting_bytes == 0) return;
+      ++sharing[subscription->group];
+      all_waiting.push_back({TokenOf(at, place.generation), subscription, 0});
+    };
+    const Subscriber& subscriber = place.session->subscriber();
+    if (subscriber.blocked()) subscriber.ForEachActive(add);
+    subscriber.ForEachStarved(add);
+  }
+  for (Waiting& waiting : all_waiting) {
+    const Subscription& subscription = *waiting.subscription;
+    const bool shared = subscription.group != nullptr && subscription.group->kind() == GroupKind::kShared &&
+                        subscription.conflation() == nullptr;
+    waiting.kept_bytes =
+        subscription.queue().state().waiting_bytes / (shared ? sharing[subscription.group] : 1);
+  }
+  std::sort(all_waiting.begin(), all_waiting.end(),
+            [](const Waiting& a, const Waiting& b) { return a.kept_bytes > b.kept_bytes; });
+
+  // What was shed may still stand in the chunks that are kept for its group.
+  uint64_t shed_bytes = 0;
+  const auto enough = [&] {
+    if (memory.bytes() - static_cast<int64_t>(shed_bytes) > memory.low_mark_bytes()) return false;
+    fan_out_.ReleaseKept();
+    shed_bytes = 0;
+    return memory.within_low_mark();
+  };
+  Missing dropped;
+  for (bool helps = true; helps && !enough();) {
+    helps = false;
+    for (const Waiting& waiting : all_waiting) {
+      if (enough()) break;
+      const Missing one = waiting.subscription->subscriber->DropHalf(waiting.subscription, now);
+      dropped += one;
+      shed_bytes += std::min(one.bytes, waiting.kept_bytes);
+      // With other shards, which drop as well, one round per turn.
+      helps = helps || (one.messages > 0 && shards_.size() <= 1);
+      Touch(waiting.token, Find(waiting.token));
+    }
+  }
+  uint64_t cut = 0;
+  for (const Waiting& waiting : all_waiting) {
+    if (shedding == Shedding::kDrop || enough()) break;
+    if (Drops(waiting.subscription->policy)) continue;  // a message is left of it at the most
+    const Place* place = Find(waiting.token);
+    if (place == nullptr || place->session->closing()) continue;
+    waiting.subscription->subscriber->CutForMemory(*waiting.subscription);
+    Settle(waiting.token, now);
+    shed_bytes += waiting.kept_bytes;
+    ++cut;
+  }
+  if (dropped.messages == 0 && cut == 0) return;
+  counters_.memory_sheds.Add();
+  if (const std::optional<uint64_t> suppressed = shed_lines_.Admit(now)) {
+    log_->Warn("memory over its budget: queues shed", {{"budget_bytes", memory.budget_bytes()},
+                                                       {"retained_bytes", retained_before},
+                                                       {"left_bytes", memory.bytes()},
+                                                       {"dropped_messages", dropped.messages},
+                                                       {"disconnected", cut},
+                                                       {"suppressed", *suppressed}});
+  }
+}
+
+void Shard::SettleTouched(absl::Time now) {
+  for (size_t i = 0; i < touched_.size(); ++i) Settle(touched_[i], now);
   touched_.clear();
+}
+
+// Counts, closes, and tells the poller and the timer what has become of the session in this turn.
+void Shard::Settle(uint64_t token, absl::Time now) {
+  Place* place = Find(token);
+  if (place == nullptr) return;
+  place->touched = false;
+  Session& session = *place->session;
+  session.CountLagging(now);
+  session.EndCutSubscriptions(now);
+  if (session.closing()) {
+    const Session::Life life = session.Advance(now);
+    DetachEnded();
+    if (life == Session::Life::kEnded) return Remove(token);
+  }
+  if (session.wants_flush()) WantFlush(token, place);
+  if (session.interest() != place->interest) {
+    place->interest = session.interest();
+    if (place->interest == net::Interest::kReadWrite) counters_.epollout_arms.Add();
+    const absl::Status modified = poller_.Modify(session.fd(), token, place->interest);
+    if (!modified.ok()) log_->Error("socket lost", {{"error", std::string(modified.message())}});
+  }
+  if (const absl::Time next = session.NextDeadline(); next < place->scheduled) {
+    place->scheduled = next;
+    deadlines_.Schedule(token, next);
+  }
 }
 
 // Subscriptions that got their last message.
@@ -468,12 +659,16 @@ void Shard::HouseKeep(absl::Time now) {
   next_housekeeping_ = now + kHouseKeepEvery;
   fan_out_.ReleaseKept();
   // A pause that lasts is told, so that a publisher knows why nothing moves.
-  for (const uint64_t token : paused_) {
-    Place* place = Find(token);
-    if (place == nullptr) continue;
-    place->session->TellPaused(v1::Paused::CAUSE_SHARD_BUSY);
-    WantFlush(token, place);
-  }
+  const auto tell = [this](const std::vector<uint64_t>& tokens, v1::Paused::Cause cause) {
+    for (const uint64_t token : tokens) {
+      Place* place = Find(token);
+      if (place == nullptr) continue;
+      place->session->TellPaused(cause);
+      WantFlush(token, place);
+    }
+  };
+  tell(paused_, memory_ != Memory::kEnough ? v1::Paused::CAUSE_MEMORY : v1::Paused::CAUSE_SHARD_BUSY);
+  tell(held_up_, v1::Paused::CAUSE_BLOCKED_BY_CONSUMER);
 }
 
 void Shard::Drain(absl::Time now, absl::Duration deliver_for) {
@@ -496,8 +691,8 @@ void Shard::Answer(DistributionAnswer* answer) const {
   for (const Place& place : places_) {
     if (place.session == nullptr) continue;
     place.session->subscriber().ForEachSubscription([&](const Subscription* subscription) {
-      answer->pending_bytes.Observe(subscription->queue.pending_bytes());
-      answer->pending_messages.Observe(subscription->queue.pending_messages());
+      answer->pending_bytes.Observe(subscription->queue().pending_bytes());
+      answer->pending_messages.Observe(subscription->queue().pending_messages());
     });
   }
   answer->ready.set_value();

@@ -30,6 +30,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "broker/acceptor.h"
+#include "broker/consumer_events.h"
 #include "broker/core/chunk.h"
 #include "broker/core/deadline_queue.h"
 #include "broker/core/fan_out.h"
@@ -38,11 +39,11 @@
 #include "broker/core/session_writer.h"
 #include "broker/log.h"
 #include "broker/mailbox.h"
-#include "broker/mutex.h"
 #include "broker/net/poller.h"
 #include "broker/net/wakeup.h"
 #include "broker/session.h"
 #include "metrics/counters.h"
+#include "protocol/mutex.h"
 
 namespace sluice {
 
@@ -126,14 +127,23 @@ class Shard {
   void OnInterest(uint32_t from, const InterestLetter& letter, absl::Time now);
   void OnDone(uint32_t from, const DoneLetter& letter, absl::Time now);
   void SendMail();
+  bool publishers_wait() const;
+  bool PausedInstead(uint64_t token, Place* place, absl::Time now);
   void ResumePaused(absl::Time now);
+  void ResumeHeldUp(absl::Time now);
+  void Resume(uint64_t token, absl::Time now);
   void AcceptConnections(absl::Time now);
   void Add(Accepted accepted, absl::Time now);
   void ReadReady(absl::Time now);
   void FanOutAndFlush(absl::Time now);
   void Flush(uint64_t token, absl::Time now);
   void CheckDeadlines(absl::Time now);
+  void RelieveMemory(absl::Time now);
+  enum class Shedding { kDrop, kDropAndCut };
+  void ShedMemory(Shedding shedding, absl::Time now);
+  bool OthersHaveShed() const;
   void SettleTouched(absl::Time now);
+  void Settle(uint64_t token, absl::Time now);
   void DetachEnded();
   void HouseKeep(absl::Time now);
   void Remove(uint64_t token);
@@ -153,8 +163,10 @@ class Shard {
   ChunkPool pool_;
   OpenChunk read_chunk_;
   std::unique_ptr<WriteScratch> scratch_;
+  BacklogPool backlogs_;
   FilterIndex index_;
   FanOut fan_out_;
+  ConsumerEvents events_;
   SessionContext context_;
   std::optional<Acceptor> acceptor_;
   net::Interest acceptor_interest_ = net::Interest::kReadLevel;
@@ -184,9 +196,20 @@ class Shard {
   std::optional<Outbox> outbox_;
   // Answered when the fan-out of what came is done.
   std::vector<std::pair<uint32_t, DoneLetter>> to_answer_;
-  // Sessions whose answers wait for other shards, and publishers that are not read while a mailbox is full.
+  // Sessions whose answers wait for other shards, and publishers that are not read while a mailbox is full or
+  // the memory used up.
   std::vector<uint64_t> waiting_for_shards_;
   std::vector<uint64_t> paused_;
+  // Publishers that wait for consumers with the policy block, and when to look after those of other shards.
+  std::vector<uint64_t> held_up_;
+  absl::Time next_look_at_held_up_ = absl::InfiniteFuture();
+  // Publishers are not read while it is short (other shards have not shed yet), and, once nothing is left to
+  // shed, until it is within its low mark.
+  enum class Memory { kEnough, kShort, kUsedUp } memory_ = Memory::kEnough;
+  // Of each shard, when it became short.
+  std::vector<uint64_t> turns_when_short_;
+  absl::Time memory_used_up_at_;
+  RateLimit shed_lines_{1};
   // Whether this shard waits in the poller, or is about to: then a letter must wake it.
   std::atomic<bool> sleeping_{false};
 

@@ -1,10 +1,9 @@
-// toml++ as config_file.cc uses it: headers only, errors as values, and nothing undefined for malformed files.
-// Internal to broker/config.
+// toml++ as config_file.cc uses it: headers only, errors as values, and nothing undefined for malformed
+// files. Internal to broker/config.
 //
 // Version 3.3, Debian's, has two mistakes that a file can reach (tests/fuzz/config_fuzz.cc found both):
 //   * it asserts, and with NDEBUG lets clang assume, that "[" is followed by a key on the same line. The
-//   proper
-//     error stands behind the assertion, so assertions are switched off;
+//     proper error stands behind the assertion, so assertions are switched off;
 //   * asked whether a letter such as 'ä' is white space, it reaches what it declared unreachable.
 #ifndef SLUICE_BROKER_TOML_H_
 #define SLUICE_BROKER_TOML_H_

@@ -14,6 +14,7 @@ void AddTo(PublishReceipt* sum, const PublishReceipt& receipt) {
   sum->queued += receipt.queued;
   sum->dropped += receipt.dropped;
   sum->refused += receipt.refused;
+  sum->blocked += receipt.blocked;
 }
 
 }  // namespace

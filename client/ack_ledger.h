@@ -2,8 +2,7 @@
 //
 // An AckRequest on the wire covers all publishes since the one before it. Two kinds of callers want to know:
 //   * single: about one message. If others were published since the last AckRequest, a separator goes out in
-//   front
-//     of that message, so that the answer is about it alone;
+//     front of that message, so that the answer is about it alone;
 //   * batch: about everything that was published without a single of its own since the last batch. Its answer
 //     is the sum of its own and of the separators before it.
 //

@@ -30,12 +30,10 @@
 // unsupported_version): then the client is closed. Of what was published:
 //   * messages that the broker has confirmed (an acknowledgement, a Flush, a pong) are safe;
 //   * messages handed to the system and not confirmed are unknown: the broker may or may not have them. They
-//   are
-//     not sent again (nothing arrives twice); their acknowledgements fail with Unavailable, the next Flush or
-//     Confirm says how many there are, and so does DisconnectedEvent;
+//     are not sent again (nothing arrives twice); their acknowledgements fail with Unavailable, the next
+//     Flush or Confirm says how many there are, and so does DisconnectedEvent;
 //   * messages still in the outgoing buffer, also one of which only a part had left, stay there whole and are
-//   sent
-//     after the reconnect, in order, before what is published later.
+//     sent after the reconnect, in order, before what is published later.
 // A request that was waiting fails with Unavailable.
 #ifndef SLUICE_CLIENT_CLIENT_H_
 #define SLUICE_CLIENT_CLIENT_H_
@@ -65,6 +63,12 @@ class Core;
 
 inline namespace client_v1 {
 
+// Whether a consumer holds us up: a subscription with OverflowPolicy::kBlock that is over its limit.
+enum class Pressure {
+  kNone,
+  kBackpressured,  // the broker has queued the messages, and reads no more from us until the consumer has room
+};
+
 // What the broker says about the messages that an acknowledgement covers.
 struct PublishReceipt {
   uint64_t messages = 0;
@@ -75,6 +79,10 @@ struct PublishReceipt {
   uint64_t dropped = 0;
   // Messages that the broker refused; each also came as an ErrorEvent.
   uint64_t refused = 0;
+  // Of those queued: for subscriptions that hold their publishers up.
+  uint64_t blocked = 0;
+
+  Pressure pressure() const { return blocked > 0 ? Pressure::kBackpressured : Pressure::kNone; }
 };
 
 // Run on the dispatch thread.
@@ -142,8 +150,7 @@ class SLUICE_EXPORT Client {
   // Close(options.close_timeout). Not from a handler or callback.
   ~Client();
 
-  // ------------------------------------------------------------------------------------------------
-  // publishing
+  // ---- publishing ----
 
   // Buffers the message for sending; copies it. Waits while the buffer is full, up to
   // options.publish_timeout. InvalidArgument: a topic, header or size that the broker would refuse.
@@ -176,8 +183,7 @@ class SLUICE_EXPORT Client {
   // The time to the broker and back, through everything that is buffered before it.
   absl::StatusOr<absl::Duration> Ping(absl::Duration timeout = kDefaultTimeout);
 
-  // ------------------------------------------------------------------------------------------------
-  // subscribing
+  // ---- subscribing ----
 
   // Calls `handler` with each message whose topic matches `filter` ('*' stands for one token, a last '>' for
   // one or more). InvalidArgument, PermissionDenied, ResourceExhausted: refused, with the reason.
@@ -189,8 +195,7 @@ class SLUICE_EXPORT Client {
   [[nodiscard]] absl::StatusOr<Subscription> SubscribePull(std::string_view filter,
                                                            SubscribeOptions options = {});
 
-  // ------------------------------------------------------------------------------------------------ request,
-  // reply
+  // ---- request, reply ----
 
   // Publishes `message` with a reply topic of our own and waits for the first reply. NotFound: nobody
   // subscribes to the topic, said at once. DeadlineExceeded: no reply in time. Unavailable: the connection
@@ -203,8 +208,7 @@ class SLUICE_EXPORT Client {
   // Answers a request. InvalidArgument when it wants no reply.
   absl::Status Reply(const MessageView& request, std::string_view payload);
 
-  // ------------------------------------------------------------------------------------------------ the
-  // whole
+  // ---- the whole ----
 
   // Waits until there is a connection. DeadlineExceeded: not in time. Cancelled: closed.
   absl::Status WaitConnected(absl::Duration timeout);

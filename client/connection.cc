@@ -12,13 +12,30 @@
 namespace sluice::client {
 namespace {
 
-SubscriptionLoss ToLoss(uint32_t id, const std::string& filter, const SessionBooks& books, uint64_t offered) {
-  return {.subscription = id,
+SubscriptionLoss ToLoss(const std::string& filter, SessionBooks books, const v1::SubscriptionRecord& told) {
+  const uint64_t told_at_end = books.TakeLeftOut(told.dropped_messages() + told.conflated_messages());
+  const uint64_t lost = books.Lost(told.offered());
+  return {.subscription = told.subscription(),
           .filter = filter,
-          .offered = offered,
+          .offered = told.offered(),
           .received = books.received,
           .told_missing = books.told_missing,
-          .lost = books.Lost(offered)};
+          .told_at_end = told_at_end,
+          .lost = lost,
+          .never_sent = std::min(told.pending_messages(), lost)};
+}
+
+void AddLoss(const SubscriptionLoss& loss, SubscriptionState* state) {
+  state->AddToldAtEnd(loss.told_at_end);
+  state->AddLost(loss.lost);
+}
+
+SessionCounts ToCounts(const v1::Goodbye& goodbye) {
+  return {.pending_bytes = goodbye.pending_bytes(),
+          .pending_messages = goodbye.pending_messages(),
+          .oldest_age = absl::Milliseconds(static_cast<int64_t>(goodbye.oldest_age_ms())),
+          .dropped_messages = goodbye.dropped_messages(),
+          .conflated_messages = goodbye.conflated_messages()};
 }
 
 ServerInfo ToInfo(const Server& server, const v1::Connected& connected) {
@@ -112,6 +129,8 @@ void Connection::EndSession(const SessionEnd& end) {
     event.limit = end.goodbye->limit();
     event.value = end.goodbye->value();
     event.subscription = end.goodbye->subscription();
+    event.counts = ToCounts(*end.goodbye);
+    event.above_soft_for = absl::Milliseconds(static_cast<int64_t>(end.goodbye->above_soft_ms()));
     event.retry_after = absl::Milliseconds(static_cast<int64_t>(end.goodbye->retry_after_ms()));
     retry_after_ = event.retry_after;
   }
@@ -138,6 +157,10 @@ void Connection::TellConnected(const ServerInfo& server, const v1::Connected& co
     event.previous.emplace();
     event.previous->reason = ToReason(record.goodbye().reason());
     event.previous->text = ForPeople(record.goodbye().text());
+    event.previous->limit = record.goodbye().limit();
+    event.previous->value = record.goodbye().value();
+    event.previous->subscription = record.goodbye().subscription();
+    event.previous->counts = ToCounts(record.goodbye());
     event.previous->ended_ago = absl::Milliseconds(static_cast<int64_t>(record.ended_ms_ago()));
     event.previous->cuts_in_a_row = record.cuts_in_a_row();
     for (const v1::SubscriptionRecord& told : record.goodbye().subscriptions()) {
@@ -145,9 +168,9 @@ void Connection::TellConnected(const ServerInfo& server, const v1::Connected& co
           unsettled_.begin(), unsettled_.end(),
           [&told](const UnsettledBooks& books) { return books.subscription == told.subscription(); });
       if (at == unsettled_.end()) continue;
-      event.previous->losses.push_back(ToLoss(at->subscription, at->filter, at->books, told.offered()));
+      event.previous->losses.push_back(ToLoss(at->filter, at->books, told));
       if (const auto state = parts_.table.Find(at->subscription)) {
-        state->AddLost(event.previous->losses.back().lost);
+        AddLoss(event.previous->losses.back(), state.get());
       }
     }
   }
@@ -160,8 +183,8 @@ std::vector<SubscriptionLoss> Connection::Settle(const v1::Goodbye& goodbye) con
   for (const v1::SubscriptionRecord& told : goodbye.subscriptions()) {
     const auto state = parts_.table.Find(told.subscription());
     if (state == nullptr || state->stopped()) continue;
-    losses.push_back(ToLoss(state->id(), state->filter(), state->books(), told.offered()));
-    state->AddLost(losses.back().lost);
+    losses.push_back(ToLoss(state->filter(), state->books(), told));
+    AddLoss(losses.back(), state.get());
   }
   return losses;
 }

@@ -109,8 +109,7 @@ bool Core::InsideCallback() const {
   return std::any_of(all.begin(), all.end(), [](const auto& state) { return state->RunsHere(); });
 }
 
-// --------------------------------------------------------------------------------------------------------
-// publishing
+// ---- publishing ----
 
 absl::Status Core::Publish(const MessageView& message, WhenFull when_full) {
   // The clock is read only when somebody will look.
@@ -170,13 +169,17 @@ absl::Status Core::Ping(PingKind kind, absl::Duration timeout) {
   return answer->Wait(deadline).value_or(NotInTime("the broker's answer"));
 }
 
-// -------------------------------------------------------------------------------------------------------
-// subscribing
+// ---- subscribing ----
 
 absl::StatusOr<Subscription> Core::Subscribe(std::string_view filter, MessageHandler handler,
                                              SubscribeOptions options) {
   absl::Status status = ValidateFilter(filter);
   if (!status.ok()) return status;
+  if (options.window_bytes > options.window_bytes_max) options.window_bytes_max = options.window_bytes;
+  // What is under way must find room, or one subscription would stop the reading for all.
+  const uint64_t window_bytes_max = std::max<uint64_t>(options_.incoming_bytes_max / 2, 1);
+  options.window_bytes = std::min(options.window_bytes, window_bytes_max);
+  options.window_bytes_max = std::min(options.window_bytes_max, window_bytes_max);
   const Confirmation confirmation = options.confirmation;
   const absl::Time deadline = DeadlineIn(options.timeout);
   if (confirmation == Confirmation::kWait) {
@@ -201,8 +204,7 @@ absl::StatusOr<Subscription> Core::Subscribe(std::string_view filter, MessageHan
   return subscription;
 }
 
-// ----------------------------------------------------------------------------------------------------
-// request, reply
+// ---- request, reply ----
 
 absl::Status Core::PublishRequest(const MessageView& message, const InboxAddress& inbox, uint64_t id,
                                   const PublishOptions& options) {
@@ -259,8 +261,7 @@ absl::Status Core::Request(const MessageView& message, absl::Duration timeout, R
   return PublishRequest(message, inbox, id, {.deadline = deadline, .request = id, .session = inbox.session});
 }
 
-// ---------------------------------------------------------------------------------------------------------
-// the whole
+// ---- the whole ----
 
 absl::Status Core::WaitConnected(absl::Duration timeout) {
   const absl::Status status = CheckMayWait();

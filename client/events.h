@@ -19,6 +19,17 @@
 namespace sluice {
 inline namespace client_v1 {
 
+// What the broker counted of a session when it ended, of all its subscriptions together.
+struct SessionCounts {
+  // What waited for us, and how old the oldest of it was.
+  uint64_t pending_bytes = 0;
+  uint64_t pending_messages = 0;
+  absl::Duration oldest_age = {};
+  // What overflow policies left out since the session began.
+  uint64_t dropped_messages = 0;
+  uint64_t conflated_messages = 0;
+};
+
 // The books of one subscription for one session: what the broker offered is what it numbered for us; we
 // counted what came. received + told_missing + lost == offered.
 struct SubscriptionLoss {
@@ -26,15 +37,24 @@ struct SubscriptionLoss {
   std::string filter = {};
   uint64_t offered = 0;
   uint64_t received = 0;
-  // Announced by gaps in their place.
+  // Left out by the overflow policy.
   uint64_t told_missing = 0;
-  // Matched, never sent or lost on the way, and not announced before: exact.
+  // Of these: told only now, since their gap did not come any more. The others had a GapEvent each.
+  uint64_t told_at_end = 0;
+  // Matched, neither left out nor received: exact.
   uint64_t lost = 0;
+  // Of these: had not left the broker. The others were lost in the network or its buffers.
+  uint64_t never_sent = 0;
 };
 
 struct PreviousSession {
   Reason reason = Reason::kUnspecified;
   std::string text = {};
+  // As in DisconnectedEvent.
+  uint64_t limit = 0;
+  uint64_t value = 0;
+  uint32_t subscription = 0;
+  SessionCounts counts = {};
   absl::Duration ended_ago = {};
   // How many sessions in a row were cut as slow consumers, this one included.
   uint32_t cuts_in_a_row = 0;
@@ -70,6 +90,10 @@ struct DisconnectedEvent {
   uint64_t limit = 0;
   uint64_t value = 0;
   uint32_t subscription = 0;
+  // How long we had been above the limit, which was a soft one; 0: it was a hard one.
+  absl::Duration above_soft_for = {};
+  // All 0 with Books::kUnknown.
+  SessionCounts counts = {};
 
   Books books = Books::kUnknown;
   std::vector<SubscriptionLoss> losses = {};
@@ -82,7 +106,8 @@ struct DisconnectedEvent {
   absl::Duration retry_after = {};
 };
 
-// The broker warns that a subscription nears a limit, or that it has come back.
+// The broker warns that a subscription nears a limit (once more when it has found the cause, and when that
+// changes), or that it has come back.
 struct SlowConsumerEvent {
   uint32_t subscription = 0;
   std::string filter = {};
@@ -91,6 +116,14 @@ struct SlowConsumerEvent {
   Reason limit = Reason::kUnspecified;
   uint64_t limit_value = 0;
   uint64_t value = 0;
+  // Not 0: it is a soft limit, and may be passed for less than so long.
+  absl::Duration soft_time = {};
+  // When raised, and known: why, and what all our subscriptions together take and are given.
+  LagCause cause = LagCause::kUnknown;
+  uint64_t drain_bytes_per_second = 0;
+  uint64_t feed_bytes_per_second = 0;
+  // When the limit will be reached if it goes on like this.
+  absl::Duration time_to_limit = absl::InfiniteDuration();
 };
 
 // Messages that matched and will not come, told in their place: after the message before them and before the
@@ -105,17 +138,19 @@ struct GapEvent {
 };
 
 // Something that was asked for without waiting for the answer was refused: a publish (its topic is not kept,
-// but its number in this client's order from 1), or a subscription at reconnect.
+// but its number in this client's order from 1), or a subscription at reconnect. Or the broker ended a
+// subscription that has no on_end.
 struct ErrorEvent {
   absl::Status status = {};
   uint32_t subscription = 0;
   uint64_t publish = 0;
 };
 
-// The broker stopped reading from us, or reads again. Publishing goes on into the outgoing buffer.
+// The broker stopped reading from us, or reads again; a pause of less than a second may not be told. Publishing
+// goes on into the outgoing buffer.
 struct PausedEvent {
   enum class State { kPaused, kResumed } state = State::kPaused;
-  // "shard_busy", "memory", "blocked_by_consumer"
+  // "shard_busy", "memory", "blocked_by_consumer" (see Pressure)
   std::string cause = {};
 };
 

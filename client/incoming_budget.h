@@ -3,8 +3,7 @@
 //
 //   budget.Add(bytes);                                       // the I/O thread, with each piece it queues
 //   if (budget.Judge() == Intake::kFull) /* do not poll for input */;
-//   budget.Release(bytes);                                   // whoever handled them; wakes the I/O thread in
-//   time
+//   budget.Release(bytes);                                   // whoever handled them; wakes the I/O thread
 //
 // Full at the bound, open again at half of it.
 //

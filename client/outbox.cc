@@ -218,7 +218,8 @@ void Outbox::OnPublishAck(const v1::PublishAck& ack) {
                                        .matched = ack.matched(),
                                        .queued = ack.queued(),
                                        .dropped = ack.dropped(),
-                                       .refused = ack.refused()});
+                                       .refused = ack.refused(),
+                                       .blocked = ack.blocked()});
   }
   news.Tell();
 }

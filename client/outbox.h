@@ -93,8 +93,6 @@ class Outbox {
   void StopPublishing();
 
   // The I/O thread from here on.
-  // ------------------------------------------------------------------------------------
-
   // For the rule that it does not wait for itself.
   void set_io_thread(std::thread::id id) { io_thread_.store(id, std::memory_order_relaxed); }
   bool OnIoThread() const { return io_thread_.load(std::memory_order_relaxed) == std::this_thread::get_id(); }

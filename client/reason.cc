@@ -26,5 +26,9 @@ bool IsSlowConsumer(Reason reason) {
   return sluice::IsSlowConsumer(static_cast<v1::Reason>(static_cast<int>(reason)));
 }
 
+std::string_view LagCauseName(LagCause cause) {
+  return sluice::LagCauseName(static_cast<v1::LagCause>(static_cast<int>(cause)));
+}
+
 }  // namespace client_v1
 }  // namespace sluice

@@ -1,5 +1,5 @@
-// Why a session or a subscription ended, what the broker should do with a subscription that falls behind, and
-// why messages are missing. The numbers of the first two are those of the wire.
+// Why a session or a subscription ended, what the broker should do with a subscription that falls behind, why
+// it falls behind, and why messages are missing. The numbers are those of the wire.
 //
 // Public header of the client library. Thread safety: pure functions.
 #ifndef SLUICE_CLIENT_REASON_H_
@@ -26,6 +26,10 @@ enum class Reason {
   kSessionBytes = 19,
   kWriteTimeout = 20,
   kControlBytes = 21,
+  // Its memory was used up, and what waited for us kept the most of it alive.
+  kMemoryBudget = 22,
+  // A subscription of ours held publishers up for too long.
+  kBlockTimeout = 23,
   // The broker found us to misbehave.
   kProtocolError = 32,
   kFrameTooLarge = 33,
@@ -56,10 +60,10 @@ SLUICE_EXPORT bool IsSlowConsumer(Reason reason);
 enum class OverflowPolicy {
   kDefault = 0,     // what the broker is configured to
   kDisconnect = 1,  // cut the session, told why
-  kDropOldest = 2,
-  kDropNewest = 3,
-  kConflate = 4,  // keep the newest per topic while there is a backlog
-  kBlock = 5,     // pause the publishers
+  kDropOldest = 2,  // drop from the head to half of the limit; told by gaps
+  kDropNewest = 3,  // drop what arrives until half of the limit is free; told by gaps
+  kConflate = 4,    // keep the newest per topic (or header) while there is a backlog; told by gaps
+  kBlock = 5,       // pause its publishers until half of the limit is free, for a time; then cut the session
 };
 
 enum class GapCause {
@@ -67,6 +71,19 @@ enum class GapCause {
   kDropped = 1,
   kConflated = 2,
 };
+
+// Why a subscription falls behind, as the broker sees it from our connection.
+enum class LagCause {
+  kUnknown = 0,
+  kApplication = 1,    // we do not read, or next to nothing
+  kNetworkSlow = 2,    // we would take more than the network brings
+  kNetworkLossy = 3,   // the network loses packets
+  kOverSubscribed = 4  // we read steadily, but less than we asked for
+};
+
+// "application", "network_slow" …: the words of the broker's log and metrics. "unknown" also for a number that
+// this version does not know.
+SLUICE_EXPORT std::string_view LagCauseName(LagCause cause);
 
 }  // namespace client_v1
 }  // namespace sluice

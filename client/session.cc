@@ -49,8 +49,7 @@ std::string WithText(std::string_view reason, const std::string& text) {
 
 }  // namespace
 
-// ----------------------------------------------------------------------------------------------------------
-// opening
+// ---- opening ----
 
 absl::Status Session::Failure(std::string_view what) const {
   return absl::UnavailableError(fmt::format("{}: {}", server_.ToString(), what));
@@ -190,8 +189,7 @@ Session::Opening Session::TakeAnswer(Refusal* refusal, absl::Status* why) {
   }
 }
 
-// ---------------------------------------------------------------------------------------------------------
-// the turn
+// ---- the turn ----
 
 SessionEnd Session::Run() {
   const v1::ServerLimits& limits = connected_.limits();
@@ -357,8 +355,7 @@ void Session::ConfirmNowAndThen(absl::Time now) {
   static_cast<void>(parts_.outbox.Ping(PingKind::kLife, nullptr));
 }
 
-// --------------------------------------------------------------------------------------------------------
-// what came
+// ---- what came ----
 
 void Session::TakeFrames() {
   // Message frames that follow one another go to their subscription in one piece.
@@ -422,8 +419,7 @@ void Session::TakeControl(std::string_view body) {
     case v1::ServerFrame::kDelivery:
       return OnDelivery(frame_.delivery().subscription());
     case v1::ServerFrame::kSubscribed:
-      if (const auto state = parts_.table.Find(frame_.subscribed().subscription())) state->OnSubscribed();
-      return;
+      return OnSubscribed(frame_.subscribed());
     case v1::ServerFrame::kUnsubscribed:
       return OnUnsubscribed(frame_.unsubscribed());
     case v1::ServerFrame::kPublishAck:
@@ -470,13 +466,36 @@ void Session::OnDelivery(uint32_t subscription) {
   }
 }
 
+void Session::OnSubscribed(const v1::Subscribed& subscribed) {
+  const auto state = parts_.table.Find(subscribed.subscription());
+  if (state == nullptr) return;
+  state->OnSubscribed({.overflow = FromWire(subscribed.overflow()),
+                       .limits = FromWire(subscribed.limits()),
+                       .conflate_header = subscribed.conflate_header(),
+                       .enforcement = subscribed.observed() ? SubscriptionTerms::Enforcement::kObserved
+                                                            : SubscriptionTerms::Enforcement::kActed},
+                      subscribed.window_bytes());
+}
+
 void Session::OnUnsubscribed(const v1::Unsubscribed& unsubscribed) {
-  SubscriptionEnd end{.reason = ToReason(unsubscribed.reason()), .offered = unsubscribed.offered()};
+  SubscriptionEnd end{
+      .reason = ToReason(unsubscribed.reason()),
+      .offered = unsubscribed.offered(),
+      .limit = unsubscribed.limit(),
+      .value = unsubscribed.value(),
+      .above_soft_for = absl::Milliseconds(static_cast<int64_t>(unsubscribed.above_soft_ms()))};
   if (end.reason != Reason::kUnsubscribed && end.reason != Reason::kCountReached) {
-    end.status = absl::UnavailableError(
-        fmt::format("the broker ended the subscription: {}", ReasonName(unsubscribed.reason())));
+    end.status = absl::UnavailableError(fmt::format(
+        "the broker ended the subscription: {}{}", ReasonName(unsubscribed.reason()),
+        end.limit == 0 ? ""
+                       : fmt::format(" ({} waited for its handler; at most {} may)", end.value, end.limit)));
   }
-  static_cast<void>(parts_.table.OnUnsubscribed(unsubscribed.subscription(), std::move(end)));
+  const absl::Status status = end.status;
+  const auto state = parts_.table.OnUnsubscribed(unsubscribed.subscription(), std::move(end));
+  // Nobody would hear of it otherwise.
+  if (state != nullptr && !status.ok() && !state->options().on_end) {
+    parts_.events.Post(ErrorEvent{.status = status, .subscription = unsubscribed.subscription()});
+  }
 }
 
 void Session::OnGap(const v1::Gap& gap) {
@@ -511,14 +530,21 @@ void Session::OnError(const v1::Error& error) {
 
 void Session::OnSlowConsumer(const v1::SlowConsumer& slow) {
   const auto state = parts_.table.Find(slow.subscription());
-  parts_.events.Post(SlowConsumerEvent{.subscription = slow.subscription(),
-                                       .filter = state == nullptr ? "" : state->filter(),
-                                       .state = slow.state() == v1::SlowConsumer::STATE_CLEARED
-                                                    ? SlowConsumerEvent::State::kCleared
-                                                    : SlowConsumerEvent::State::kRaised,
-                                       .limit = ToReason(slow.limit()),
-                                       .limit_value = slow.limit_value(),
-                                       .value = slow.value()});
+  parts_.events.Post(SlowConsumerEvent{
+      .subscription = slow.subscription(),
+      .filter = state == nullptr ? "" : state->filter(),
+      .state = slow.state() == v1::SlowConsumer::STATE_CLEARED ? SlowConsumerEvent::State::kCleared
+                                                               : SlowConsumerEvent::State::kRaised,
+      .limit = ToReason(slow.limit()),
+      .limit_value = slow.limit_value(),
+      .value = slow.value(),
+      .soft_time = absl::Milliseconds(static_cast<int64_t>(slow.soft_time_ms())),
+      .cause = ToLagCause(slow.cause()),
+      .drain_bytes_per_second = slow.drain_bytes_per_second(),
+      .feed_bytes_per_second = slow.feed_bytes_per_second(),
+      .time_to_limit = slow.time_to_limit_ms() == 0
+                           ? absl::InfiniteDuration()
+                           : absl::Milliseconds(static_cast<int64_t>(slow.time_to_limit_ms()))});
 }
 
 void Session::OnPaused(const v1::Paused& paused) {

@@ -3,8 +3,7 @@
 //   Session session(parts, server);
 //   absl::Status opened = session.Open(previous_session, deadline);    // Connected came
 //   ...                                                                // table and outbox begin the session
-//   SessionEnd end = session.Run();                                    // until Goodbye, EOF, reset, silence,
-//   close
+//   SessionEnd end = session.Run();                                    // to its end, from whichever side
 //
 // Run() takes turns: write what the outbox has gathered, wait, read a bounded amount, take the frames where
 // they belong, look at the clocks. Nothing in it waits except poll().
@@ -111,6 +110,7 @@ class Session {
   void DeliverReplies(std::string_view frames);
   void TakeControl(std::string_view body);
   void OnDelivery(uint32_t subscription);
+  void OnSubscribed(const v1::Subscribed& subscribed);
   void OnUnsubscribed(const v1::Unsubscribed& unsubscribed);
   void OnGap(const v1::Gap& gap);
   void OnError(const v1::Error& error);

@@ -56,6 +56,8 @@ absl::StatusOr<SubscriptionEnd> Subscription::WaitEnd(absl::Duration timeout) {
 
 SubscriptionStats Subscription::stats() const { return state_->stats(); }
 
+SubscriptionTerms Subscription::terms() const { return state_->terms(); }
+
 void Subscription::Release() { state_ = nullptr; }
 
 }  // namespace client_v1

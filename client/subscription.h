@@ -64,6 +64,12 @@ struct SubscriptionLimits {
   uint64_t pending_bytes_max = 0;
   uint64_t pending_messages_max = 0;
   absl::Duration pending_age_max = absl::ZeroDuration();
+  // Soft limits, at most as high: to be above one of them for `soft_time` without interruption is as to be
+  // over the limit.
+  uint64_t pending_bytes_soft = 0;
+  uint64_t pending_messages_soft = 0;
+  absl::Duration pending_age_soft = absl::ZeroDuration();
+  absl::Duration soft_time = absl::ZeroDuration();
 };
 
 // How a subscription ended. received + told_missing + lost == offered, if the broker could still say it.
@@ -75,13 +81,38 @@ struct SubscriptionEnd {
   uint64_t offered = 0;
   uint64_t received = 0;
   uint64_t told_missing = 0;
+  // The limit that it went over because its handler was behind (IsSlowConsumer(reason)), and the value that
+  // did: bytes, messages or milliseconds.
+  uint64_t limit = 0;
+  uint64_t value = 0;
+  // How long it had been above the limit, which was a soft one; 0: it was a hard one.
+  absl::Duration above_soft_for = absl::ZeroDuration();
+};
+
+// What the broker granted, which may be less than was asked for.
+struct SubscriptionTerms {
+  OverflowPolicy overflow = OverflowPolicy::kDefault;
+  SubscriptionLimits limits = {};
+  std::string conflate_header = {};
+  // Only observed: over a limit it is counted, and nothing is done.
+  enum class Enforcement { kActed, kObserved } enforcement = Enforcement::kActed;
 };
 
 struct SubscribeOptions {
   // Members of one queue group share the messages. Empty: none.
   std::string queue_group = {};
   OverflowPolicy overflow = OverflowPolicy::kDefault;
+  // With kConflate: the header whose value is the key, of which the newest message is kept. Empty, or a
+  // message without it: its topic is.
+  std::string conflate_header = {};
   SubscriptionLimits limits = {};
+  // How many bytes of messages the broker may send ahead of the handler (or of Next()): to begin with, and at
+  // most as the window grows while the handler keeps up. Both the same: it does not grow. 0: no window. At most
+  // half of ClientOptions::incoming_bytes_max. What the window has no room for waits at the broker, where the
+  // limits apply to it, and holds up no other subscription. One that is over its limit for that, and has the
+  // policy kDisconnect, ends (on_end, or ErrorEvent without it); the connection stays.
+  uint64_t window_bytes = 256 << 10;
+  uint64_t window_bytes_max = 16 << 20;
   // End after so many messages; 0: never.
   uint64_t messages_max = 0;
 
@@ -105,9 +136,11 @@ struct SubscriptionStats {
   // Received, and not yet given to a handler or by Next().
   uint64_t waiting_messages = 0;
   uint64_t waiting_bytes = 0;
-  // Announced by gaps, and found lost at the end of a session.
+  // Left out by the overflow policy, told by gaps or at the end of a session; and found lost there.
   uint64_t told_missing = 0;
   uint64_t lost = 0;
+  // What the window has grown to; 0: there is none.
+  uint64_t window_bytes = 0;
 };
 
 // The handle. Destroying it ends the subscription as Unsubscribe() does.
@@ -151,6 +184,8 @@ class SLUICE_EXPORT Subscription {
   absl::StatusOr<SubscriptionEnd> WaitEnd(absl::Duration timeout);
 
   SubscriptionStats stats() const;
+  // Of the last session in which the broker confirmed it.
+  SubscriptionTerms terms() const;
 
   // Lets the subscription live as long as the client, without a handle.
   void Release();

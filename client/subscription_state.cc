@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "client/subscription_table.h"
 #include "protocol/frame.h"
 #include "protocol/publish.h"
 
@@ -27,6 +28,7 @@ SubscriptionState::SubscriptionState(uint32_t id, std::string filter, SubscribeO
            : options_.executor            ? Way::kDispatched
            : options_.run == Run::kInline ? Way::kInline
                                           : Way::kDispatched),
+      window_(options_.window_bytes, options_.window_bytes_max),
       messages_max_(options_.messages_max) {}
 
 SubscriptionState::~SubscriptionState() {
@@ -36,12 +38,15 @@ SubscriptionState::~SubscriptionState() {
 
 void SubscriptionState::OnSessionBegin() {
   books_ = SessionBooks();
+  window_.EndSession();
   MutexLock lock(&mutex_);
   confirmed_ = Confirmed::kNotYet;
 }
 
-void SubscriptionState::OnSubscribed() {
+void SubscriptionState::OnSubscribed(SubscriptionTerms terms, uint64_t granted_bytes) {
+  window_.Begin(granted_bytes, MonotonicNow());
   MutexLock lock(&mutex_);
+  terms_ = std::move(terms);
   confirmed_ = Confirmed::kYes;
   changed_.SignalAll();
 }
@@ -55,6 +60,7 @@ void SubscriptionState::OnMessages(const ChunkRef& chunk, std::string_view frame
     frames = frames.substr(0, BoundaryAfter(frames, messages).bytes);
   }
   received_.fetch_add(messages, std::memory_order_relaxed);
+  window_.OnReceived(frames.size());
   if (way_ == Way::kInline) return RunInline(frames);
   Push push;
   {
@@ -142,6 +148,7 @@ void SubscriptionState::RunInline(std::string_view frames) {
     runner_ = std::this_thread::get_id();
   }
   HandleFrames(frames);
+  OnHandled(frames.size());
   MutexLock lock(&mutex_);
   running_ = false;
   changed_.SignalAll();
@@ -183,6 +190,7 @@ void SubscriptionState::HandlePiece(const Piece& piece) {
   } else {
     HandleFrames(piece.frames);
     NoLongerWaiting(piece.messages, piece.frames.size());
+    OnHandled(piece.frames.size());
   }
 }
 
@@ -206,6 +214,10 @@ void SubscriptionState::NoLongerWaiting(uint64_t messages, uint64_t bytes) {
   waiting_messages_.fetch_sub(messages, std::memory_order_relaxed);
   waiting_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
   host_.budget->Release(bytes);
+}
+
+void SubscriptionState::OnHandled(uint64_t bytes) {
+  if (window_.OnHandled(bytes) == ReceiveWindow::Grant::kDue) host_.table->Grant(this);
 }
 
 GapEvent SubscriptionState::ToEvent(const GapMark& gap) const {
@@ -253,7 +265,9 @@ absl::StatusOr<ReceivedMessage> SubscriptionState::Next(absl::Duration timeout) 
     queue_.TakeMessage(prefix.frame_bytes());
     if (end_ != nullptr && queue_.messages() == 0) changed_.SignalAll();
   }
-  NoLongerWaiting(1, FramePrefixBytes(static_cast<uint32_t>(body.size())) + body.size());
+  const uint64_t frame_bytes = FramePrefixBytes(static_cast<uint32_t>(body.size())) + body.size();
+  NoLongerWaiting(1, frame_bytes);
+  OnHandled(frame_bytes);
   handled_.fetch_add(1, std::memory_order_relaxed);
   MessageView view;
   if (!ReadMessage(body, &view)) return absl::DataLossError("the broker sent a malformed message");
@@ -325,7 +339,13 @@ SubscriptionStats SubscriptionState::stats() const {
           .waiting_messages = waiting_messages_.load(std::memory_order_relaxed),
           .waiting_bytes = waiting_bytes_.load(std::memory_order_relaxed),
           .told_missing = told_missing_.load(std::memory_order_relaxed),
-          .lost = lost_.load(std::memory_order_relaxed)};
+          .lost = lost_.load(std::memory_order_relaxed),
+          .window_bytes = window_.bytes()};
+}
+
+SubscriptionTerms SubscriptionState::terms() const {
+  MutexLock lock(&mutex_);
+  return terms_;
 }
 
 bool SubscriptionState::confirmed() const {

@@ -3,8 +3,7 @@
 //
 // Messages take one of three ways:
 //   * dispatched: the I/O thread queues pieces; whoever runs (the dispatch thread or the user's executor)
-//   takes
-//     all that waits under one lock and calls the handler for each message in place;
+//     takes all that waits under one lock and calls the handler for each message in place;
 //   * inline: the I/O thread calls the handler, nothing is queued;
 //   * pulled: Next() takes one message at a time.
 //
@@ -28,6 +27,7 @@
 #include "client/incoming_budget.h"
 #include "client/message_queue.h"
 #include "client/mutex.h"
+#include "client/receive_window.h"
 #include "client/subscription.h"
 
 namespace sluice::client {
@@ -50,6 +50,13 @@ struct SessionBooks {
   uint64_t received = 0;
   uint64_t told_missing = 0;
 
+  // What the broker's last numbers say that its overflow policy left out in all. Returns how many of these no
+  // gap had told.
+  uint64_t TakeLeftOut(uint64_t messages) {
+    const uint64_t untold = messages > told_missing ? messages - told_missing : 0;
+    told_missing += untold;
+    return untold;
+  }
   // What is missing and was not told, given what the broker offered.
   uint64_t Lost(uint64_t offered) const {
     const uint64_t known = received + told_missing;
@@ -75,10 +82,9 @@ class SubscriptionState : public Runnable, public std::enable_shared_from_this<S
   SubscriptionTable& table() const { return *host_.table; }
 
   // The I/O thread.
-  // -------------------------------------------------------------------------------------------------
-
   void OnSessionBegin();
-  void OnSubscribed();
+  // `granted_bytes`: of its window; 0: it has none.
+  void OnSubscribed(SubscriptionTerms terms, uint64_t granted_bytes);
   // Whole message frames that lie in `chunk`. What exceeds the most that the subscription wants is thrown
   // away.
   void OnMessages(const ChunkRef& chunk, std::string_view frames, uint64_t messages);
@@ -88,15 +94,13 @@ class SubscriptionState : public Runnable, public std::enable_shared_from_this<S
   const SessionBooks& books() const { return books_; }
   // `messages` were found lost when a session ended.
   void AddLost(uint64_t messages) { lost_.fetch_add(messages, std::memory_order_relaxed); }
+  // … left out by the overflow policy, without that a gap had told it.
+  void AddToldAtEnd(uint64_t messages) { told_missing_.fetch_add(messages, std::memory_order_relaxed); }
 
   // The runner.
-  // -------------------------------------------------------------------------------------------------------
-
   More RunBatch() override;
 
   // The user.
-  // ---------------------------------------------------------------------------------------------------------
-
   absl::StatusOr<ReceivedMessage> Next(absl::Duration timeout);
   // Throws away what waits; no further call of the handler will come. With kYes it returns when none is
   // running any more, except the one that calls this.
@@ -107,6 +111,10 @@ class SubscriptionState : public Runnable, public std::enable_shared_from_this<S
   absl::Status WaitConfirmed(absl::Time deadline);
   absl::StatusOr<SubscriptionEnd> WaitEnd(absl::Time deadline);
   SubscriptionStats stats() const;
+  SubscriptionTerms terms() const;
+  // What to ask for, and what is to be granted in this session (0: nothing).
+  uint64_t window_bytes() const { return window_.bytes(); }
+  uint64_t TakeGrant() { return window_.TakeGrant(MonotonicNow()); }
   // Only so many messages from the first on; 0: all. The broker is told, too, but may have sent more before
   // it heard.
   void LimitTo(uint64_t messages) { messages_max_.store(messages, std::memory_order_relaxed); }
@@ -128,6 +136,8 @@ class SubscriptionState : public Runnable, public std::enable_shared_from_this<S
   void HandlePiece(const Piece& piece);
   void HandleFrames(std::string_view frames);
   void NoLongerWaiting(uint64_t messages, uint64_t bytes);
+  // Not with the lock held.
+  void OnHandled(uint64_t bytes);
   GapEvent ToEvent(const GapMark& gap) const;
   bool DrainedLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool WouldWaitForItself() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -139,6 +149,8 @@ class SubscriptionState : public Runnable, public std::enable_shared_from_this<S
   const MessageHandler handler_;
   const SubscriptionHost host_;
   const Way way_;
+
+  ReceiveWindow window_;
 
   // The I/O thread's.
   SessionBooks books_;
@@ -170,6 +182,7 @@ class SubscriptionState : public Runnable, public std::enable_shared_from_this<S
   uint32_t pulling_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t missed_before_next_ ABSL_GUARDED_BY(mutex_) = 0;
   Confirmed confirmed_ ABSL_GUARDED_BY(mutex_) = Confirmed::kNotYet;
+  SubscriptionTerms terms_ ABSL_GUARDED_BY(mutex_);
   EndedBy stopped_by_ ABSL_GUARDED_BY(mutex_) = EndedBy::kUser;
   // How it ends, once that is known, and whether everything before that was handled.
   std::unique_ptr<SubscriptionEnd> end_ ABSL_GUARDED_BY(mutex_);

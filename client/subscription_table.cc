@@ -24,7 +24,9 @@ v1::ClientFrame SubscriptionTable::SubscribeFrame(const SubscriptionState& state
   subscribe.set_filter(state.filter());
   subscribe.set_queue_group(options.queue_group);
   subscribe.set_overflow(ToWire(options.overflow));
+  subscribe.set_conflate_header(options.conflate_header);
   ToWire(options.limits, subscribe.mutable_limits());
+  subscribe.set_window_bytes(state.window_bytes());
   return frame;
 }
 
@@ -105,6 +107,18 @@ void SubscriptionTable::EndAfter(SubscriptionState* state, uint64_t messages) {
   entry.messages_max = messages;
   if (session_ != 0)
     outbox_->AppendControl(Bytes(UnsubscribeFrame(state->id(), messages - entry.received_before)));
+}
+
+void SubscriptionTable::Grant(SubscriptionState* state) {
+  MutexLock lock(&mutex_);
+  if (session_ == 0) return;
+  // With the lock, so that it is of this session.
+  const uint64_t granted_bytes = state->TakeGrant();
+  if (granted_bytes == 0) return;
+  v1::ClientFrame frame;
+  frame.mutable_credit()->set_subscription(state->id());
+  frame.mutable_credit()->set_granted_bytes(granted_bytes);
+  outbox_->AppendControl(Bytes(frame));
 }
 
 std::vector<std::shared_ptr<SubscriptionState>> SubscriptionTable::All() const {

@@ -49,6 +49,8 @@ class SubscriptionTable {
   void Discard(SubscriptionState* state);
   // Ends it when it has received so many in all.
   void EndAfter(SubscriptionState* state, uint64_t messages);
+  // Tells the broker what it may send from now on, if that is due.
+  void Grant(SubscriptionState* state);
   std::vector<std::shared_ptr<SubscriptionState>> All() const;
   // Stops all of them; none is added after it.
   void Close(WaitForCall wait);
@@ -57,8 +59,6 @@ class SubscriptionTable {
   InboxAddress Inbox();
 
   // The I/O thread from here on.
-  // ------------------------------------------------------------------------------------
-
   // nullptr: not (or no longer) known.
   std::shared_ptr<SubscriptionState> Find(uint32_t id) const;
   // Whether the id is that of the inbox.

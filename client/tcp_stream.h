@@ -3,7 +3,7 @@
 //   auto addresses = Resolve(server);                      // blocks: it asks the system's resolver
 //   TcpStream stream;
 //   IoResult begun = stream.StartConnect(addresses[0]);    // kOk: connected; kWouldBlock: poll for POLLOUT,
-//   then begun = stream.FinishConnect();
+//   begun = stream.FinishConnect();                        // and then this
 //
 // Nothing but Resolve() blocks.
 //

@@ -40,10 +40,18 @@ absl::StatusCode CodeFor(v1::ErrorCode code) {
     case v1::ERROR_CODE_BAD_SUBSCRIPTION:
     case v1::ERROR_CODE_BAD_LIMITS:
     case v1::ERROR_CODE_BAD_QUEUE_GROUP:
+    case v1::ERROR_CODE_BAD_CREDIT:
       return absl::StatusCode::kInvalidArgument;
     default:
       return absl::StatusCode::kUnknown;
   }
+}
+
+uint64_t ToMilliseconds(absl::Duration duration) {
+  return static_cast<uint64_t>(absl::ToInt64Milliseconds(duration));
+}
+absl::Duration FromMilliseconds(uint64_t milliseconds) {
+  return absl::Milliseconds(static_cast<int64_t>(milliseconds));
 }
 
 absl::string_view ToAbsl(std::string_view text) { return {text.data(), text.size()}; }
@@ -66,13 +74,21 @@ absl::Status ToStatus(const v1::Error& error) {
 void ToWire(const SubscriptionLimits& limits, v1::SubscriptionLimits* wire) {
   wire->set_pending_bytes_max(limits.pending_bytes_max);
   wire->set_pending_messages_max(limits.pending_messages_max);
-  wire->set_pending_age_max_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(limits.pending_age_max)));
+  wire->set_pending_age_max_ms(ToMilliseconds(limits.pending_age_max));
+  wire->set_pending_bytes_soft(limits.pending_bytes_soft);
+  wire->set_pending_messages_soft(limits.pending_messages_soft);
+  wire->set_pending_age_soft_ms(ToMilliseconds(limits.pending_age_soft));
+  wire->set_soft_time_ms(ToMilliseconds(limits.soft_time));
 }
 
 SubscriptionLimits FromWire(const v1::SubscriptionLimits& wire) {
   return {.pending_bytes_max = wire.pending_bytes_max(),
           .pending_messages_max = wire.pending_messages_max(),
-          .pending_age_max = absl::Milliseconds(static_cast<int64_t>(wire.pending_age_max_ms()))};
+          .pending_age_max = FromMilliseconds(wire.pending_age_max_ms()),
+          .pending_bytes_soft = wire.pending_bytes_soft(),
+          .pending_messages_soft = wire.pending_messages_soft(),
+          .pending_age_soft = FromMilliseconds(wire.pending_age_soft_ms()),
+          .soft_time = FromMilliseconds(wire.soft_time_ms())};
 }
 
 std::string PauseCauseName(v1::Paused::Cause cause) {

@@ -22,8 +22,13 @@ absl::Status ToStatus(const v1::Error& error);
 
 inline Reason ToReason(v1::Reason reason) { return static_cast<Reason>(static_cast<int>(reason)); }
 inline GapCause ToGapCause(v1::GapCause cause) { return static_cast<GapCause>(static_cast<int>(cause)); }
+inline LagCause ToLagCause(v1::LagCause cause) { return static_cast<LagCause>(static_cast<int>(cause)); }
 inline v1::OverflowPolicy ToWire(OverflowPolicy policy) {
   return static_cast<v1::OverflowPolicy>(static_cast<int>(policy));
+}
+
+inline OverflowPolicy FromWire(v1::OverflowPolicy policy) {
+  return static_cast<OverflowPolicy>(static_cast<int>(policy));
 }
 
 void ToWire(const SubscriptionLimits& limits, v1::SubscriptionLimits* wire);

@@ -19,6 +19,9 @@ constexpr MetricInfo kCatalogue[] = {
      "Sessions cut because they did not keep up, by the limit that they went over.", &S::sessions_ended,
      MetricSeries::kPerSlowReason},
     {"sluice_subscriptions", "Subscriptions in force now.", &S::subscriptions},
+    {"sluice_subscriptions_cut_total",
+     "Subscriptions ended because their client granted no credit, by the limit that they went over.",
+     &S::subscriptions_cut, MetricSeries::kPerSlowReason},
     {"sluice_errors_sent_total", "Error frames sent to clients.", &S::errors_sent},
 
     {"sluice_messages_received_total", "Messages that publishers sent and the broker took.", &S::messages_in},
@@ -33,8 +36,11 @@ constexpr MetricInfo kCatalogue[] = {
      "Messages that matched a subscription and were not sent to it: dropped by its policy or lost with its "
      "session.",
      &S::messages_dropped},
+    {"sluice_messages_conflated_total",
+     "Messages that were not sent because a newer one of the same topic or key took their place.",
+     &S::messages_conflated},
     {"sluice_publishes_refused_total", "Publishes answered with an Error.", &S::publish_refused},
-    {"sluice_match_cache_hits_total", "Messages whose topic was found in the match cache.",
+    {"sluice_match_cache_hits_total", "Messages whose topic was found in the match cache, or needed none.",
      &S::match_cache_hits},
     {"sluice_match_cache_misses_total", "Messages whose topic had to be matched against the filters.",
      &S::match_cache_misses},
@@ -42,9 +48,24 @@ constexpr MetricInfo kCatalogue[] = {
     {"sluice_lagging_episodes_total",
      "Times that a subscription passed 75 % of its nearest limit and its client was warned.",
      &S::lagging_episodes},
+    {"sluice_lagging_causes_total",
+     "Warnings to a lagging client that said why, by the cause: once per episode, and when the cause "
+     "changed.",
+     &S::lagging_causes, MetricSeries::kPerCause},
     {"sluice_lagging_subscriptions",
      "Subscriptions that passed 75 % of a limit and have not fallen below 50 % of it since.",
      &S::lagging_subscriptions},
+    {"sluice_observed_overflows_total",
+     "Times that a subscription went over a limit that is only observed: its policy would have acted.",
+     &S::observed_overflows, MetricSeries::kPerSlowReason},
+    {"sluice_observed_messages_total",
+     "Messages that came for a subscription over a limit that is only observed, and were queued all the "
+     "same.",
+     &S::observed_messages},
+    {"sluice_blocking_subscriptions",
+     "Subscriptions with the policy block that went over a limit and have not fallen below 50 % of it since: "
+     "who publishes to them waits.",
+     &S::blocking_subscriptions},
     {"sluice_pending_bytes", "Bytes queued for subscriptions and not yet taken by the kernel.",
      &S::pending_bytes},
     {"sluice_pending_messages", "Messages queued for subscriptions and not yet taken by the kernel.",
@@ -68,6 +89,10 @@ constexpr MetricInfo kCatalogue[] = {
     {"sluice_frames_truncated_total", "Frames that a client began and never ended.", &S::frames_truncated},
     {"sluice_client_pauses_total", "Times that the broker stopped reading from a client for a while.",
      &S::clients_paused},
+    {"sluice_block_pauses_total",
+     "Times that a publisher had to wait because of a consumer with the policy block.", &S::block_paused},
+    {"sluice_blocked_publishers", "Publishers that wait now because of a consumer with the policy block.",
+     &S::publishers_blocked},
 
     {"sluice_loop_turns_total", "Turns of the event loop.", &S::turns, MetricSeries::kPerShard},
     {"sluice_loop_turn_duration_seconds",
@@ -82,6 +107,12 @@ constexpr MetricInfo kCatalogue[] = {
      &S::mailbox_slices_sent},
     {"sluice_mailbox_pauses_total", "Times that a publisher had to wait because a mailbox was full.",
      &S::mailbox_paused},
+
+    {"sluice_memory_sheds_total",
+     "Times that a shard found the memory over its budget and shed the queues that kept the most alive.",
+     &S::memory_sheds},
+    {"sluice_memory_pauses_total", "Times that a publisher had to wait because the memory was used up.",
+     &S::memory_paused},
 };
 
 }  // namespace

@@ -77,6 +77,8 @@ class DurationHistogram {
 
 // More than the largest number of a v1::Reason, so that this header need not know the wire.
 inline constexpr size_t kReasonsMax = 64;
+// The same of a v1::LagCause.
+inline constexpr size_t kLagCausesMax = 8;
 
 // One per shard, written by its thread alone.
 struct alignas(64) ShardCounters {
@@ -87,6 +89,7 @@ struct alignas(64) ShardCounters {
   Gauge connections_open;
   std::array<Counter, kReasonsMax> sessions_ended;
   Gauge subscriptions;
+  std::array<Counter, kReasonsMax> subscriptions_cut;  // alone: for want of credit
   Counter errors_sent;
 
   // Messages: a publish counts once in, and once out for each subscription whose bytes the kernel took whole.
@@ -94,14 +97,20 @@ struct alignas(64) ShardCounters {
   Counter message_bytes_in;
   Counter messages_out;
   Counter message_bytes_out;
-  Counter messages_dropped;  // matched a subscription that did not get them
-  Counter publish_refused;   // answered with an Error
+  Counter messages_conflated;  // a newer one of the same key took its place
+  Counter messages_dropped;    // matched a subscription that did not get them
+  Counter publish_refused;     // answered with an Error
   Counter match_cache_hits;
   Counter match_cache_misses;
 
   // Queues and writes
   Counter lagging_episodes;
+  std::array<Counter, kLagCausesMax> lagging_causes;
   Gauge lagging_subscriptions;
+  // Of subscriptions whose limits are only observed.
+  std::array<Counter, kReasonsMax> observed_overflows;
+  Counter observed_messages;     // came above a limit
+  Gauge blocking_subscriptions;  // over a limit: whoever publishes to them is not read
   Gauge pending_bytes;
   Gauge pending_messages;
   Counter writes;
@@ -117,7 +126,9 @@ struct alignas(64) ShardCounters {
   Counter read_bytes;
   Counter frames_in;
   Counter frames_truncated;  // the client ended the stream inside of one
-  Counter clients_paused;  // reads paused, for whatever reason
+  Counter clients_paused;    // reads paused, for whatever reason
+  Counter block_paused;      // because of a consumer that blocks its publishers
+  Gauge publishers_blocked;
 
   // The event loop
   Counter turns;
@@ -128,7 +139,9 @@ struct alignas(64) ShardCounters {
   // To other shards
   Gauge mailbox_bytes;
   Counter mailbox_slices_sent;
-  Counter mailbox_paused;  // a publisher had to wait for room
+  Counter mailbox_paused;
+  Counter memory_sheds;
+  Counter memory_paused;  // a publisher had to wait for room
 };
 
 // How a quantity is spread over the subscriptions at one moment: in buckets of powers of four from 1 to 4^15

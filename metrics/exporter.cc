@@ -55,7 +55,7 @@ HttpResponse Exporter::Pages::SlowPage() {
     families.insert(families.end(), std::make_move_iterator(more.begin()),
                     std::make_move_iterator(more.end()));
   };
-  append(BrokerFamilies(build_, source_->AskDistributions(kAskTimeout), source_->RetainedBytes()));
+  append(BrokerFamilies(build_, source_->AskDistributions(kAskTimeout), source_->Memory()));
   append(ProcessFamilies(process_.Read()));
   std::ostringstream text;
   prometheus::TextSerializer().Serialize(text, families);

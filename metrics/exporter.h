@@ -32,6 +32,12 @@ struct SubscriptionDistributions {
   uint32_t shards_missing = 0;
 };
 
+// Unique memory that queues and read buffers keep alive, and how much it may be.
+struct MemoryUse {
+  uint64_t retained_bytes = 0;
+  uint64_t budget_bytes = 0;
+};
+
 // Where the exporter gets its numbers. Implemented by the broker; must outlive the exporter.
 //
 // Thread safety: called on the exporter's two threads: Healthy and Ready on one, the others on the other.
@@ -45,8 +51,7 @@ class SnapshotSource {
   // Asks every shard and waits for the answers, but no longer than `wait_max`.
   virtual SubscriptionDistributions AskDistributions(absl::Duration wait_max) = 0;
 
-  // Unique memory that queues and read buffers keep alive.
-  virtual uint64_t RetainedBytes() const = 0;
+  virtual MemoryUse Memory() const = 0;
 
   // OK, or why the process should be restarted (a shard does not turn any more). Does not wait.
   virtual absl::Status Healthy() const = 0;

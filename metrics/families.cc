@@ -109,6 +109,18 @@ std::vector<ClientMetric> ReasonValues(const Shards& shards,
   return metrics;
 }
 
+std::vector<ClientMetric> CauseValues(const Shards& shards,
+                                      std::array<Counter, kLagCausesMax> ShardCounters::*member) {
+  std::vector<ClientMetric> metrics;
+  for (size_t cause = 1; cause <= v1::LagCause_MAX; ++cause) {
+    uint64_t sum = 0;
+    for (const ShardCounters* shard : shards) sum += (shard->*member)[cause].Get();
+    metrics.push_back(CounterValue(static_cast<double>(sum)));
+    metrics.back().label.push_back({"cause", std::string(LagCauseName(static_cast<v1::LagCause>(cause)))});
+  }
+  return metrics;
+}
+
 template <typename Member>
 std::vector<ClientMetric> Values(const Shards& shards, Member member, const MetricInfo& info) {
   if (info.series != MetricSeries::kPerShard) return {Value(shards, member, info.unit)};
@@ -139,6 +151,9 @@ std::vector<MetricFamily> CounterFamilies(const Shards& shards) {
         [&](auto member) -> std::vector<ClientMetric> {
           if constexpr (std::is_same_v<decltype(member), std::array<Counter, kReasonsMax> ShardCounters::*>) {
             return ReasonValues(shards, member, info.series);
+          } else if constexpr (std::is_same_v<decltype(member),
+                                              std::array<Counter, kLagCausesMax> ShardCounters::*>) {
+            return CauseValues(shards, member);
           } else {
             return Values(shards, member, info);
           }
@@ -151,7 +166,7 @@ std::vector<MetricFamily> CounterFamilies(const Shards& shards) {
 
 std::vector<MetricFamily> BrokerFamilies(const BuildInfo& build,
                                          const SubscriptionDistributions& subscriptions,
-                                         uint64_t retained_bytes) {
+                                         const MemoryUse& memory) {
   std::vector<MetricFamily> families;
   families.push_back(OneGauge("sluice_build_info", "Always 1; the labels say what is running.", 1));
   families.back().metric[0].label = {{"version", Printable(build.version)},
@@ -160,7 +175,12 @@ std::vector<MetricFamily> BrokerFamilies(const BuildInfo& build,
                                      {"protocol_version", std::to_string(kProtocolVersion)}};
   families.push_back(OneGauge("sluice_retained_bytes",
                               "Memory that queues and read buffers keep alive, shared bytes counted once.",
-                              static_cast<double>(retained_bytes)));
+                              static_cast<double>(memory.retained_bytes)));
+  families.push_back(
+      OneGauge("sluice_memory_budget_bytes",
+               "What sluice_retained_bytes may be: over it queues are shed, and then publishers "
+               "wait.",
+               static_cast<double>(memory.budget_bytes)));
   families.push_back(DistributionFamily("sluice_subscription_pending_bytes",
                                         "Pending bytes of each subscription at the moment of the scrape. Not "
                                         "cumulative: use it without rate().",

@@ -19,7 +19,7 @@ std::vector<prometheus::MetricFamily> CounterFamilies(const std::vector<const Sh
 // Everything else.
 std::vector<prometheus::MetricFamily> BrokerFamilies(const BuildInfo& build,
                                                      const SubscriptionDistributions& subscriptions,
-                                                     uint64_t retained_bytes);
+                                                     const MemoryUse& memory);
 std::vector<prometheus::MetricFamily> ProcessFamilies(const ProcessStats& stats);
 
 }  // namespace sluice

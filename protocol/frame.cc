@@ -14,21 +14,6 @@ uint32_t WholeFrameBytes(std::string_view bytes) {
 
 }  // namespace
 
-FramePrefix ReadFramePrefix(std::string_view bytes) {
-  FramePrefix prefix;
-  for (uint32_t i = 0; i < kFramePrefixBytesMax && i < bytes.size(); ++i) {
-    const uint8_t byte = static_cast<uint8_t>(bytes[i]);
-    prefix.body_bytes |= static_cast<uint32_t>(byte & 0x7f) << (7 * i);
-    if (byte < 0x80) {
-      prefix.prefix_bytes = i + 1;
-      prefix.status = (byte == 0 && i > 0) ? FramePrefixStatus::kBad : FramePrefixStatus::kComplete;
-      return prefix;
-    }
-  }
-  if (bytes.size() >= kFramePrefixBytesMax) prefix.status = FramePrefixStatus::kBad;
-  return prefix;
-}
-
 void AppendFrame(const google::protobuf::MessageLite& frame, std::string* out) {
   uint32_t body_bytes = static_cast<uint32_t>(frame.ByteSizeLong());
   const size_t at = out->size();

@@ -41,8 +41,22 @@ struct FramePrefix {
   uint32_t frame_bytes() const { return prefix_bytes + body_bytes; }
 };
 
-// Reads the length at the head of `bytes`. Looks at no more than kFramePrefixBytesMax bytes.
-FramePrefix ReadFramePrefix(std::string_view bytes);
+// Reads the length at the head of `bytes`. Looks at no more than kFramePrefixBytesMax bytes. (Here, to be
+// inlined: where the next frame begins is known no sooner than this is, so that its latency counts.)
+inline FramePrefix ReadFramePrefix(std::string_view bytes) {
+  FramePrefix prefix;
+  for (uint32_t i = 0; i < kFramePrefixBytesMax && i < bytes.size(); ++i) {
+    const uint8_t byte = static_cast<uint8_t>(bytes[i]);
+    prefix.body_bytes |= static_cast<uint32_t>(byte & 0x7f) << (7 * i);
+    if (byte < 0x80) {
+      prefix.prefix_bytes = i + 1;
+      prefix.status = (byte == 0 && i > 0) ? FramePrefixStatus::kBad : FramePrefixStatus::kComplete;
+      return prefix;
+    }
+  }
+  if (bytes.size() >= kFramePrefixBytesMax) prefix.status = FramePrefixStatus::kBad;
+  return prefix;
+}
 
 // Bytes that the prefix of a body of `body_bytes` takes (1 to 4).
 constexpr uint32_t FramePrefixBytes(uint32_t body_bytes) {

@@ -27,6 +27,8 @@ constexpr Name<v1::Reason> kReasons[] = {
     {v1::REASON_SESSION_BYTES, "session_bytes"},
     {v1::REASON_WRITE_TIMEOUT, "write_timeout"},
     {v1::REASON_CONTROL_BYTES, "control_bytes"},
+    {v1::REASON_MEMORY_BUDGET, "memory_budget"},
+    {v1::REASON_BLOCK_TIMEOUT, "block_timeout"},
     {v1::REASON_PROTOCOL_ERROR, "protocol_error"},
     {v1::REASON_FRAME_TOO_LARGE, "frame_too_large"},
     {v1::REASON_CONNECT_TIMEOUT, "connect_timeout"},
@@ -59,6 +61,7 @@ constexpr Name<v1::ErrorCode> kErrorCodes[] = {
     {v1::ERROR_CODE_BAD_LIMITS, "bad_limits"},
     {v1::ERROR_CODE_UNSUPPORTED_POLICY, "unsupported_policy"},
     {v1::ERROR_CODE_BAD_QUEUE_GROUP, "bad_queue_group"},
+    {v1::ERROR_CODE_BAD_CREDIT, "bad_credit"},
 };
 
 constexpr Name<v1::OverflowPolicy> kOverflowPolicies[] = {
@@ -70,6 +73,13 @@ constexpr Name<v1::OverflowPolicy> kOverflowPolicies[] = {
 constexpr Name<v1::GapCause> kGapCauses[] = {
     {v1::GAP_CAUSE_DROPPED, "dropped"},
     {v1::GAP_CAUSE_CONFLATED, "conflated"},
+};
+
+constexpr Name<v1::LagCause> kLagCauses[] = {
+    {v1::LAG_CAUSE_APPLICATION, "application"},
+    {v1::LAG_CAUSE_NETWORK_SLOW, "network_slow"},
+    {v1::LAG_CAUSE_NETWORK_LOSSY, "network_lossy"},
+    {v1::LAG_CAUSE_OVER_SUBSCRIBED, "over_subscribed"},
 };
 
 template <typename E, size_t n>
@@ -95,12 +105,26 @@ std::string_view ReasonName(v1::Reason reason) { return Find(kReasons, reason); 
 std::string_view ErrorCodeName(v1::ErrorCode code) { return Find(kErrorCodes, code); }
 std::string_view OverflowPolicyName(v1::OverflowPolicy policy) { return Find(kOverflowPolicies, policy); }
 std::string_view GapCauseName(v1::GapCause cause) { return Find(kGapCauses, cause); }
+std::string_view LagCauseName(v1::LagCause cause) { return Find(kLagCauses, cause); }
 
 std::span<const v1::Reason> AllReasons() { return kAllReasons; }
 
 bool IsSlowConsumer(v1::Reason reason) {
-  return reason >= v1::REASON_PENDING_BYTES && reason <= v1::REASON_CONTROL_BYTES;
+  return reason >= v1::REASON_PENDING_BYTES && reason <= v1::REASON_BLOCK_TIMEOUT;
 }
+
+namespace {
+
+// Of the characters of more than one byte: C1 controls, which some terminals obey, line and paragraph
+// separator, and the bidirectional controls, with which a name can look like another (Unicode TR 36).
+bool IsControl(std::string_view character) {
+  if (character.size() == 2) return (character >= "\u0080" && character < "\u00a0") || character == "\u061c";
+  if (character.size() != 3) return false;
+  return character == "\u200e" || character == "\u200f" || (character >= "\u2028" && character <= "\u202e") ||
+         (character >= "\u2066" && character <= "\u2069");
+}
+
+}  // namespace
 
 std::string Printable(std::string_view text, size_t bytes_max) {
   std::string printable;
@@ -109,9 +133,7 @@ std::string Printable(std::string_view text, size_t bytes_max) {
     const uint8_t byte = static_cast<uint8_t>(text[i]);
     const size_t length = byte < 0x80 ? 1 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
     const std::string_view character = text.substr(i, length);
-    // C1 controls are two bytes, 0xc2 0x80 to 0xc2 0x9f, and some terminals obey them.
-    const bool control =
-        byte < ' ' || byte == 0x7f || (byte == 0xc2 && static_cast<uint8_t>(character.back()) < 0xa0);
+    const bool control = byte < ' ' || byte == 0x7f || IsControl(character);
     if (control || byte == '"' || byte == '\\' || !IsValidUtf8(character)) {
       printable += fmt::format("\\x{:02x}", byte);
       ++i;

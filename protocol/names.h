@@ -21,6 +21,7 @@ std::string_view ReasonName(v1::Reason reason);
 std::string_view ErrorCodeName(v1::ErrorCode code);
 std::string_view OverflowPolicyName(v1::OverflowPolicy policy);
 std::string_view GapCauseName(v1::GapCause cause);
+std::string_view LagCauseName(v1::LagCause cause);
 
 // Every reason with which the broker can end a session or subscription, REASON_UNSPECIFIED left out: the
 // label values of a counter by reason.
@@ -30,7 +31,8 @@ std::span<const v1::Reason> AllReasons();
 bool IsSlowConsumer(v1::Reason reason);
 
 // A name or text that came from outside, made fit for a log line or terminal: control characters, invalid
-// UTF-8, quotes and backslashes become \xNN escapes, and what is longer than `bytes_max` is cut with "...".
+// UTF-8, quotes, backslashes, and what breaks or turns around a line (U+2028, the bidirectional controls)
+// become \xNN escapes, and what is longer than `bytes_max` is cut with "...".
 std::string Printable(std::string_view text, size_t bytes_max = 128);
 
 }  // namespace sluice

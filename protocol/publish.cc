@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "protocol/frame.h"
 #include "protocol/topic.h"
 
 namespace sluice {
@@ -27,18 +28,19 @@ constexpr uint64_t VarintBytes(uint64_t value) {
 }
 
 // Reads a tag of one byte and the length-delimited value behind it off the head of `rest`. Every field of a
-// message that version 1 knows has that form.
-bool TakeField(std::string_view* rest, uint8_t* tag, std::string_view* value) {
+// message that version 1 knows has that form. Inlined, so that what it fills stays in registers.
+[[gnu::always_inline]] inline bool TakeField(std::string_view* rest, uint8_t* tag, std::string_view* value) {
+  const char* const bytes = rest->data();
   const size_t size = rest->size();
   if (size < 2) return false;
-  const auto* bytes = reinterpret_cast<const uint8_t*>(rest->data());
-  *tag = bytes[0];
-  uint64_t length = bytes[1] & 0x7f;
+  *tag = static_cast<uint8_t>(bytes[0]);
+  uint64_t length = static_cast<uint8_t>(bytes[1]);
   size_t at = 2;
-  if (bytes[1] >= 0x80) {
+  if (length >= 0x80) {
+    length &= 0x7f;
     for (int shift = 7;; shift += 7) {
       if (at == size || shift > 28) return false;
-      const uint8_t byte = bytes[at++];
+      const uint8_t byte = static_cast<uint8_t>(bytes[at++]);
       length |= static_cast<uint64_t>(byte & 0x7f) << shift;
       if (byte < 0x80) {
         if (byte == 0) return false;  // not the shortest form
@@ -47,8 +49,8 @@ bool TakeField(std::string_view* rest, uint8_t* tag, std::string_view* value) {
     }
   }
   if (length > size - at) return false;
-  *value = rest->substr(at, length);
-  rest->remove_prefix(at + length);
+  *value = {bytes + at, length};
+  *rest = {bytes + at + length, size - at - length};
   return true;
 }
 
@@ -75,8 +77,19 @@ HeaderForm ReadHeader(std::string_view bytes, HeaderView* header) {
   return header->name.empty() ? HeaderForm::kNoName : HeaderForm::kOk;
 }
 
+// Out of line, so that a message without headers does not pay for them.
+[[gnu::noinline]] bool CountHeader(std::string_view bytes, PublishView* view) {
+  HeaderView header;
+  const HeaderForm form = ReadHeader(bytes, &header);
+  if (form == HeaderForm::kBad) return false;
+  if (form == HeaderForm::kNoName) ++view->headers_without_name;
+  view->headers_bytes += header.name.size() + header.value.size();
+  ++view->headers;
+  return true;
+}
+
 // Takes the inside of the field `message` off the head of a frame's body.
-bool TakeMessage(std::string_view* body, std::string_view* message) {
+inline bool TakeMessage(std::string_view* body, std::string_view* message) {
   uint8_t tag;
   return TakeField(body, &tag, message) && tag == kMessageTag;
 }
@@ -166,63 +179,66 @@ uint64_t FrameBodyBytesMax(const PublishLimits& limits) {
          kHeadersMax * kHeaderOverheadBytesMax + kMessageOverheadBytesMax;
 }
 
-bool IsPublish(std::string_view body) {
-  return !body.empty() && static_cast<uint8_t>(body[0]) == kMessageTag;
+std::string_view PeekTopic(std::string_view frames) {
+  const FramePrefix prefix = ReadFramePrefix(frames);
+  if (prefix.status != FramePrefixStatus::kComplete || prefix.frame_bytes() > frames.size()) return {};
+  std::string_view body = frames.substr(prefix.prefix_bytes, prefix.body_bytes);
+  std::string_view message;
+  std::string_view topic;
+  uint8_t tag;
+  if (!TakeMessage(&body, &message) || !TakeField(&message, &tag, &topic) || tag != kTopicTag) return {};
+  return topic;
 }
 
-PublishVerdict CheckPublish(std::string_view body, const PublishLimits& limits, PublishView* view) {
+bool ReadPublish(std::string_view body, PublishView* view) {
   *view = PublishView();
   std::string_view rest;
-  if (!TakeMessage(&body, &rest) || !body.empty()) return PublishVerdict::kBadFrame;
-  bool has_topic = false;
-  bool has_payload = false;
-  bool has_reply_to = false;
-  bool bad_header = false;
-  uint64_t headers_bytes = 0;
+  if (!TakeMessage(&body, &rest) || !body.empty()) return false;
+  uint32_t seen = 0;
   while (!rest.empty()) {
     uint8_t tag;
     std::string_view value;
-    if (!TakeField(&rest, &tag, &value)) return PublishVerdict::kBadFrame;
+    if (!TakeField(&rest, &tag, &value)) return false;
     switch (tag) {
       case kTopicTag:
-        if (has_topic) return PublishVerdict::kBadFrame;
-        has_topic = true;
-        view->topic = value;
-        break;
       case kPayloadTag:
-        if (has_payload) return PublishVerdict::kBadFrame;
-        has_payload = true;
-        view->payload = value;
-        break;
       case kReplyToTag:
-        if (has_reply_to) return PublishVerdict::kBadFrame;
-        has_reply_to = true;
-        view->reply_to = value;
+        if ((seen & (1u << tag)) != 0) return false;
+        seen |= 1u << tag;
+        (tag == kTopicTag ? view->topic : tag == kPayloadTag ? view->payload : view->reply_to) = value;
         break;
-      case kHeaderTag: {
-        HeaderView header;
-        const HeaderForm form = ReadHeader(value, &header);
-        if (form == HeaderForm::kBad) return PublishVerdict::kBadFrame;
-        if (form == HeaderForm::kNoName) bad_header = true;
-        headers_bytes += header.name.size() + header.value.size();
-        ++view->headers;
+      case kHeaderTag:
+        if (!CountHeader(value, view)) return false;
         break;
-      }
       default:
-        return PublishVerdict::kBadFrame;
+        return false;
     }
   }
-  if (!IsValidTopic(view->topic)) {
-    return IsValidUtf8(view->topic) ? PublishVerdict::kBadTopic : PublishVerdict::kBadFrame;
+  return true;
+}
+
+PublishVerdict JudgeUnusualPublish(const PublishView& view, const PublishLimits& limits,
+                                   TopicValidity topic) {
+  if (topic == TopicValidity::kInvalid) {
+    return IsValidUtf8(view.topic) ? PublishVerdict::kBadTopic : PublishVerdict::kBadFrame;
   }
-  if (!view->reply_to.empty() && !IsValidTopic(view->reply_to)) {
-    return IsValidUtf8(view->reply_to) ? PublishVerdict::kBadReplyTo : PublishVerdict::kBadFrame;
+  if (!view.reply_to.empty() && !IsValidTopic(view.reply_to)) {
+    return IsValidUtf8(view.reply_to) ? PublishVerdict::kBadReplyTo : PublishVerdict::kBadFrame;
   }
-  if (bad_header || view->headers > kHeadersMax || headers_bytes > limits.headers_bytes_max) {
+  if (view.topic.size() > limits.topic_bytes_max) return PublishVerdict::kBadTopic;
+  if (view.reply_to.size() > limits.topic_bytes_max) return PublishVerdict::kBadReplyTo;
+  if (view.headers_without_name > 0 || view.headers > kHeadersMax ||
+      view.headers_bytes > limits.headers_bytes_max) {
     return PublishVerdict::kBadHeaders;
   }
-  if (view->payload.size() > limits.payload_bytes_max) return PublishVerdict::kPayloadTooLarge;
+  if (view.payload.size() > limits.payload_bytes_max) return PublishVerdict::kPayloadTooLarge;
   return PublishVerdict::kOk;
+}
+
+PublishVerdict CheckPublish(std::string_view body, const PublishLimits& limits, PublishView* view) {
+  if (!ReadPublish(body, view)) return PublishVerdict::kBadFrame;
+  return JudgePublish(*view, limits,
+                      IsValidTopic(view->topic) ? TopicValidity::kValid : TopicValidity::kInvalid);
 }
 
 bool ReadMessage(std::string_view body, MessageView* view) {

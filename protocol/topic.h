@@ -35,8 +35,9 @@ inline constexpr std::string_view kAnyTail = ">";
 
 // OK, or InvalidArgument with a text for people that names the rule, the place and the offending value
 // (escaped).
-absl::Status ValidateTopic(std::string_view topic);
-absl::Status ValidateFilter(std::string_view filter);
+// `bytes_max`: what a broker allows, at most kTopicBytesMax.
+absl::Status ValidateTopic(std::string_view topic, size_t bytes_max = kTopicBytesMax);
+absl::Status ValidateFilter(std::string_view filter, size_t bytes_max = kTopicBytesMax);
 
 // Whether a valid filter has a wildcard token.
 bool HasWildcard(std::string_view filter);
@@ -47,6 +48,9 @@ inline bool IsReserved(std::string_view topic) { return !topic.empty() && topic[
 // Whether a valid filter matches a valid topic, token by token. The broker matches through an index; this is
 // the plain form, for clients and as the reference of the tests.
 bool FilterMatches(std::string_view filter, std::string_view topic);
+
+// Whether every topic that the valid filter `narrow` matches is matched by the valid filter `wide`.
+bool FilterCovers(std::string_view wide, std::string_view narrow);
 
 // The first token of `rest`; `rest` becomes what stands behind its dot, with data() == nullptr after the
 // last.

@@ -33,6 +33,7 @@ void Answers::Tell(uint64_t turn_done, Subscriber* subscriber) {
       ack->set_queued(asked->tally->matched - asked->tally->dropped);
       ack->set_dropped(asked->tally->dropped);
       ack->set_refused(asked->tally->refused);
+      ack->set_blocked(asked->tally->blocked);
     }
     subscriber->QueueControl(frame);
   }

@@ -32,13 +32,10 @@ ChunkRef ChunkPool::Take() {
   return fresh;
 }
 
-std::span<char> OpenChunk::Room(uint32_t bytes_min) {
-  if (!chunk_ || chunk_->capacity() - used_ < bytes_min) {
-    chunk_ = ChunkRef();
-    chunk_ = pool_->Take();
-    used_ = 0;
-  }
-  return {chunk_->data() + used_, chunk_->capacity() - used_};
+void OpenChunk::StartNext() {
+  chunk_ = ChunkRef();
+  chunk_ = pool_->Take();
+  used_ = 0;
 }
 
 uint32_t OpenChunk::Append(std::string_view bytes) {

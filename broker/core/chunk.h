@@ -24,13 +24,25 @@
 
 namespace sluice {
 
-// How much memory all chunks of a process keep alive.
+// How much memory all chunks of a process keep alive, and how much they may. Nothing is refused for it: the
+// shards look once per turn, and see to it that there is less.
 class MemoryAccount {
  public:
+  static constexpr int64_t kNoBudget = INT64_MAX;
+
+  explicit MemoryAccount(int64_t budget_bytes = kNoBudget) : budget_bytes_(budget_bytes) {}
+
   void Add(int64_t bytes) { bytes_.fetch_add(bytes, std::memory_order_relaxed); }
   int64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
+  int64_t budget_bytes() const { return budget_bytes_; }
+
+  bool over_budget() const { return bytes() > budget_bytes_; }
+  // Whoever frees memory goes on until then, so that it need not begin anew in the next turn.
+  int64_t low_mark_bytes() const { return budget_bytes_ - budget_bytes_ / 10; }
+  bool within_low_mark() const { return bytes() <= low_mark_bytes(); }
 
  private:
+  const int64_t budget_bytes_;
   std::atomic<int64_t> bytes_{0};
 };
 
@@ -49,6 +61,8 @@ class Chunk {
   uint32_t capacity() const { return capacity_; }
   // True for the holder of the only reference: nobody else can read, so it may be written anew.
   bool unshared() const { return refs_.load(std::memory_order_acquire) == 1; }
+  // How many references there are at the moment; for estimates.
+  uint32_t refs() const { return refs_.load(std::memory_order_relaxed); }
 
  private:
   friend class ChunkRef;
@@ -114,7 +128,10 @@ class OpenChunk {
 
   // Room for at least `bytes_min` bytes (at most the pool's chunk size); starts a new chunk when the current
   // one has less. Valid until the next call.
-  std::span<char> Room(uint32_t bytes_min);
+  std::span<char> Room(uint32_t bytes_min) {
+    if (!chunk_ || chunk_->capacity() - used_ < bytes_min) StartNext();
+    return {chunk_->data() + used_, chunk_->capacity() - used_};
+  }
   // Where Room begins.
   const ChunkRef& chunk() const { return chunk_; }
   uint32_t offset() const { return used_; }
@@ -126,6 +143,8 @@ class OpenChunk {
   uint32_t Append(std::string_view bytes);
 
  private:
+  void StartNext();
+
   ChunkPool* const pool_;
   ChunkRef chunk_;
   uint32_t used_ = 0;

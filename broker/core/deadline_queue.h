@@ -1,8 +1,8 @@
 // The deadlines of a shard's sessions, each with at most one that counts. Internal to the broker.
 //
 //   deadlines.Schedule(token, when);
-//   while (std::optional<uint64_t> token = deadlines.PopDue(now)) ...   // ask the session what is due,
-//   schedule its next
+//   while (std::optional<uint64_t> token = deadlines.PopDue(now)) ...
+//     // ask the session what is due, schedule its next
 //
 // Nothing is removed when a deadline moves later or its session ends: whoever pops a token asks its session,
 // and a session that is gone or not due answers so. A session schedules again only for an earlier deadline

@@ -10,9 +10,11 @@ namespace sluice {
 namespace {
 
 constexpr uint32_t kKeptChunkBytesMin = 4 << 10;
-constexpr uint32_t kKeptChunkBytesMax = 64 << 10;
 // A group that took more in a turn gives the room back.
 constexpr size_t kRunsKept = 1024;
+// For the groups of the next turn.
+constexpr size_t kSpareTurnsMax = 8192;
+constexpr size_t kPrefetchGroups = 4;
 
 Slice SliceOf(const ChunkRef& chunk, uint32_t offset, uint32_t bytes, uint32_t messages) {
   Slice slice;
@@ -21,6 +23,12 @@ Slice SliceOf(const ChunkRef& chunk, uint32_t offset, uint32_t bytes, uint32_t m
   slice.bytes = bytes;
   slice.messages = messages;
   return slice;
+}
+
+// Whether it keeps what it is offered while it is behind; one that conflates copies, one that drops the newest
+// drops.
+bool Keeps(Subscription* subscription, absl::Time now) {
+  return subscription->conflation() == nullptr && !subscription->subscriber->Sheds(subscription, now);
 }
 
 // Walks through the slices by the messages of each part: visit(part, chunk, offset, boundary).
@@ -57,43 +65,65 @@ void Append(const ChunkRef& chunk, uint32_t offset, uint32_t bytes, uint32_t mes
   slices->push_back(SliceOf(chunk, offset, bytes, messages));
 }
 
+// Whether the run ends where the next one begins.
+bool EndsAt(const Run& run, const Run& next) {
+  return run.chunk == next.chunk && run.offset + run.bytes == next.offset;
+}
+
+// Adds a message behind the last run, and to it when it lies there. Inlined: once per message and group.
+[[gnu::always_inline]] inline void AddRun(const ChunkRef* chunk, uint32_t offset, uint32_t bytes,
+                                          PublishTally* tally, std::vector<Run>* runs) {
+  if (!runs->empty()) {
+    Run& last = runs->back();
+    if (last.chunk == chunk && last.offset + last.bytes == offset && last.tally == tally) {
+      last.bytes += bytes;
+      ++last.messages;
+      return;
+    }
+  }
+  runs->push_back({chunk, offset, bytes, 1, tally});
+}
+
 }  // namespace
+
+void FanOut::HoldAnother(const ChunkRef& chunk) { last_held_ = &held_.emplace_back(chunk); }
 
 void FanOut::Take(std::span<FilterGroup* const> groups, const ChunkRef& chunk, uint32_t offset,
                   uint32_t bytes, PublishTally* tally) {
+  const ChunkRef* const held = Hold(chunk);
   for (FilterGroup* group : groups) {
-    if (!group->has_messages()) groups_.push_back(group);
-    if (!group->runs.empty()) {
-      Run& last = group->runs.back();
-      if (last.chunk == chunk && last.offset + last.bytes == offset && last.tally == tally) {
-        last.bytes += bytes;
-        ++last.messages;
-        continue;
-      }
-    }
-    group->runs.push_back({chunk, offset, bytes, 1, tally});
+    AddRun(held, offset, bytes, tally, &RunsOf(group).runs);
+  }
+}
+
+void FanOut::List(FilterGroup* group) {
+  groups_.push_back(group);
+  if (spare_turns_.empty()) {
+    group->turn = std::make_unique<TurnRuns>();
+  } else {
+    group->turn = std::move(spare_turns_.back());
+    spare_turns_.pop_back();
   }
 }
 
 void FanOut::TakeArrived(FilterGroup* group, uint32_t from_shard, const DeliverLetter& letter) {
-  if (!group->has_messages()) groups_.push_back(group);
+  std::vector<Run>& runs = RunsOf(group).arrived;
   const DeliverLetter::Part* last = nullptr;
   ForEachPart(letter.slices, letter.parts,
               [&](const DeliverLetter::Part& part, const ChunkRef& chunk, uint32_t offset,
                   const FrameBoundary& taken) {
-                if (&part != last) arrived_.push_back({from_shard, part.tally, {}});
+                if (&part != last) arrived_.push_back({from_shard, letter.return_to, part.tally, {}});
                 last = &part;
-                PublishTally* tally = part.tally == nullptr ? nullptr : &arrived_.back().here;
-                group->arrived.push_back({chunk, offset, taken.bytes, taken.frames, tally});
+                runs.push_back({Hold(chunk), offset, taken.bytes, taken.frames, &arrived_.back().here});
               });
 }
 
 void FanOut::TakeReturned(FilterGroup* group, ReturnLetter letter) {
-  if (!group->has_messages()) groups_.push_back(group);
+  std::vector<Run>& runs = RunsOf(group).runs;
   ForEachPart(letter.slices, letter.parts,
               [&](const DeliverLetter::Part& part, const ChunkRef& chunk, uint32_t offset,
                   const FrameBoundary& taken) {
-                group->runs.push_back({chunk, offset, taken.bytes, taken.frames, part.tally.get()});
+                runs.push_back({Hold(chunk), offset, taken.bytes, taken.frames, part.tally.get()});
               });
   for (DeliverLetter::Part& part : letter.parts) returned_.push_back(std::move(part.tally));
 }
@@ -118,14 +148,13 @@ uint64_t FanOut::DealAgain(FilterGroup* group, Subscription* from) {
       std::any_of(group->members.begin(), group->members.end(), [](const Subscription* member) {
         return member->offered < member->offered_max && member->ended == v1::REASON_UNSPECIFIED;
       });
-  if (!taken && group->remotes.empty()) return 0;
-  const Ring<Slice>& waiting = from->queue.slices();
+  if (!taken && group->remotes().empty()) return 0;
+  const Ring<Slice>& waiting = from->queue().slices();
   uint64_t messages = 0;
   for (size_t i = 0; i < waiting.size(); ++i) {
     const Slice& slice = waiting[i];
     if (slice.kind != SliceKind::kMessages) continue;
-    if (!group->has_messages()) groups_.push_back(group);
-    group->runs.push_back({slice.chunk, slice.offset, slice.bytes, slice.messages, nullptr});
+    RunsOf(group).runs.push_back({Hold(slice.chunk), slice.offset, slice.bytes, slice.messages, nullptr});
     messages += slice.messages;
   }
   return messages;
@@ -133,8 +162,12 @@ uint64_t FanOut::DealAgain(FilterGroup* group, Subscription* from) {
 
 Subscriber* FanOut::Next(absl::Time now) {
   if (phase_ == Phase::kTaking) {
-    for (FilterGroup* group : groups_) {
-      for (Subscription* member : group->members) ++member->subscriber->offers_to_come;
+    for (size_t at = 0; at < groups_.size(); ++at) {
+      if (at + kPrefetchGroups < groups_.size()) {
+        const MemberList& members = groups_[at + kPrefetchGroups]->members;
+        if (!members.empty()) __builtin_prefetch(members[0]);
+      }
+      for (Subscription* member : groups_[at]->members) ++member->subscriber->offers_to_come;
     }
     phase_ = Phase::kOffering;
     group_at_ = 0;
@@ -161,37 +194,54 @@ Subscriber* FanOut::Next(absl::Time now) {
     if (subscriber->wants_attention()) return subscriber;
   }
   phase_ = Phase::kTaking;
+  held_.clear();
+  last_held_ = nullptr;
   return nullptr;
 }
 
+// Of many groups that took something nothing is in the processor's cache any more, and each is a chain of
+// pointers: they are brought in link by link while the groups before are offered.
+void FanOut::Prefetch() const {
+  const auto ahead = [this](size_t groups) {
+    return group_at_ + groups < groups_.size() ? groups_[group_at_ + groups] : nullptr;
+  };
+  if (const FilterGroup* group = ahead(3 * kPrefetchGroups)) __builtin_prefetch(group);
+  if (const FilterGroup* group = ahead(2 * kPrefetchGroups)) {
+    __builtin_prefetch(group->turn.get());
+    if (!group->members.empty()) __builtin_prefetch(group->members[0]);
+  }
+  if (const FilterGroup* group = ahead(kPrefetchGroups)) __builtin_prefetch(group->turn->runs.data());
+}
+
 void FanOut::Prepare(FilterGroup* group) {
+  Prefetch();
   member_at_ = 0;
   slices_.clear();
   kept_slices_.clear();
   messages_ = 0;
   members_served_ = 0;
-  for (const Run& run : group->runs) messages_ += run.messages;
-  for (const Run& run : group->arrived) messages_ += run.messages;
+  for (const Run& run : group->turn->runs) messages_ += run.messages;
+  for (const Run& run : group->turn->arrived) messages_ += run.messages;
   const size_t members = group->members.size();
   first_member_ = members == 0 ? 0 : group->next_member % static_cast<uint32_t>(members);
   if (group->kind() == GroupKind::kDealt) return Deal(group);
   group->next_member = first_member_ + 1;
-  Assemble(group->runs, &slices_);
-  if (!group->remotes.empty() && !slices_.empty()) Forward(*group);
-  if (group->arrived.empty()) return;
+  Assemble(group->turn->runs, &slices_);
+  if (!group->remotes().empty() && !slices_.empty()) Forward(*group);
   // Assembled where they were published.
-  for (const Run& run : group->arrived) Append(run.chunk, run.offset, run.bytes, run.messages, &slices_);
+  for (const Run& run : group->turn->arrived)
+    Append(*run.chunk, run.offset, run.bytes, run.messages, &slices_);
 }
 
 void FanOut::Forward(const FilterGroup& group) {
-  for (const RemoteGroup& remote : group.remotes) Write(group, remote, group.runs, slices_);
+  for (const RemoteGroup& remote : group.remotes()) Write(group, remote, group.turn->runs, slices_);
 }
 
 void FanOut::Write(const FilterGroup& group, const RemoteGroup& remote, const std::vector<Run>& runs,
                    std::vector<Slice> slices) {
   DeliverLetter letter;
   letter.group = remote.id;
-  letter.return_to = group.kind() == GroupKind::kDealt ? group.id : 0;
+  letter.return_to = group.kind() == GroupKind::kDealt ? group.id() : 0;
   letter.slices = std::move(slices);
   const PublishTally* last = nullptr;
   for (const Run& run : runs) {
@@ -205,18 +255,20 @@ void FanOut::Write(const FilterGroup& group, const RemoteGroup& remote, const st
 }
 
 void FanOut::Assemble(const std::vector<Run>& runs, std::vector<Slice>* slices) {
-  for (const Run& run : runs) Append(run.chunk, run.offset, run.bytes, run.messages, slices);
-  if (slices->size() <= 1) return;
-  scattered_.swap(*slices);
-  for (const Slice& piece : scattered_) {
-    if (piece.bytes >= kAssembleBytesMax) {
-      slices->push_back(piece);
+  for (size_t at = 0; at < runs.size();) {
+    Run piece = runs[at++];
+    for (; at < runs.size() && EndsAt(piece, runs[at]); ++at) {
+      piece.bytes += runs[at].bytes;
+      piece.messages += runs[at].messages;
+    }
+    const bool all = slices->empty() && at == runs.size();
+    if (all || piece.bytes >= kAssembleBytesMax) {
+      Append(*piece.chunk, piece.offset, piece.bytes, piece.messages, slices);
       continue;
     }
-    const uint32_t offset = assembly_.Append(piece.view());
+    const uint32_t offset = assembly_.Append({(*piece.chunk)->data() + piece.offset, piece.bytes});
     Append(assembly_.chunk(), offset, piece.bytes, piece.messages, slices);
   }
-  scattered_.clear();
 }
 
 std::span<const Slice> FanOut::KeptSlices(const FilterGroup& group) {
@@ -229,7 +281,7 @@ std::span<const Slice> FanOut::KeptSlices(const FilterGroup& group) {
     }
     if (kept.chunk && kept.chunk->unshared()) kept.used = 0;
     if (!kept.chunk || kept.chunk->capacity() - kept.used < slice.bytes) {
-      const uint32_t next = kept.chunk ? 4 * kept.chunk->capacity() : kKeptChunkBytesMin;
+      const uint32_t next = kept.chunk ? 2 * kept.chunk->capacity() : kKeptChunkBytesMin;
       kept.chunk = Chunk::Create(std::max(slice.bytes, std::min(next, kKeptChunkBytesMax)), pool_->account());
       kept.used = 0;
     }
@@ -243,7 +295,7 @@ std::span<const Slice> FanOut::KeptSlices(const FilterGroup& group) {
 void FanOut::Deal(FilterGroup* group) {
   const size_t members = group->members.size();
   size_t remote_members = 0;
-  for (const RemoteGroup& remote : group->remotes) remote_members += remote.members;
+  for (const RemoteGroup& remote : group->remotes()) remote_members += remote.members;
   const size_t places = members + remote_members;
   if (dealt_.size() < places) dealt_.resize(places);
   for (size_t i = 0; i < places; ++i) {
@@ -251,13 +303,19 @@ void FanOut::Deal(FilterGroup* group) {
     dealt_[i].messages = dealt_[i].bytes = 0;
   }
   size_t next = group->next_member;
-  // What another shard dealt to this one stays here.
-  DealRuns(group, group->arrived, members, &next);
-  DealRuns(group, group->runs, places, &next);
+  // What another shard dealt to this one stays here, but for what is beyond the counts of all members.
+  std::vector<Run> left;
+  DealRuns(group, group->turn->arrived, members, &next, &left);
+  Return(left);
+  left.clear();
+  DealRuns(group, group->turn->runs, places, &next, &left);
+  for (const Run& run : left) {
+    if (run.tally == nullptr) report_.dropped_messages += run.messages;  // it had matched before
+  }
   group->next_member = static_cast<uint32_t>(next);
 
   size_t place = members;
-  for (const RemoteGroup& remote : group->remotes) {
+  for (const RemoteGroup& remote : group->remotes()) {
     for (uint32_t i = 0; i < remote.members; ++i, ++place) {
       if (dealt_[place].runs.empty()) continue;
       std::vector<Slice> slices;
@@ -267,35 +325,48 @@ void FanOut::Deal(FilterGroup* group) {
   }
 }
 
-void FanOut::DealRuns(FilterGroup* group, const std::vector<Run>& runs, size_t places, size_t* next) {
-  if (places == 0) return;
+void FanOut::DealRuns(FilterGroup* group, const std::vector<Run>& runs, size_t places, size_t* next,
+                      std::vector<Run>* left) {
   for (const Run& run : runs) {
     for (uint32_t at = 0; at < run.bytes;) {
       const uint32_t offset = run.offset + at;
-      const uint32_t frame = BoundaryAfter({run.chunk->data() + offset, run.bytes - at}, 1).bytes;
+      const uint32_t frame = BoundaryAfter({(*run.chunk)->data() + offset, run.bytes - at}, 1).bytes;
       at += frame;
-      const size_t place = PickPlace(*group, places, *next % places);
-      *next = place + 1;
-      Dealt& dealt = dealt_[place];
-      ++dealt.messages;
-      dealt.bytes += frame;
-      if (!dealt.runs.empty()) {
-        Run& last = dealt.runs.back();
-        if (last.chunk == run.chunk && last.offset + last.bytes == offset && last.tally == run.tally) {
-          last.bytes += frame;
-          ++last.messages;
-          continue;
-        }
+      const std::optional<size_t> place = PickPlace(*group, places, *next);
+      std::vector<Run>* taken = left;
+      if (place.has_value()) {
+        *next = *place + 1;
+        Dealt& dealt = dealt_[*place];
+        ++dealt.messages;
+        dealt.bytes += frame;
+        taken = &dealt.runs;
       }
-      dealt.runs.push_back({run.chunk, offset, frame, 1, run.tally});
+      AddRun(run.chunk, offset, frame, run.tally, taken);
     }
   }
 }
 
-// The next one whose socket is not full, or, when all are, the one with the fewest bytes waiting. What is the
-// case on another shard is decided there.
-size_t FanOut::PickPlace(const FilterGroup& group, size_t places, size_t next) const {
-  size_t least = next;
+// To where it was dealt to this shard: somebody elsewhere may take it.
+void FanOut::Return(const std::vector<Run>& left) {
+  auto arrived = arrived_.begin();
+  const Arrived* last = nullptr;
+  for (const Run& run : left) {
+    while (&arrived->here != run.tally) ++arrived;  // both are in the order of arrival
+    if (last == nullptr || last->shard != arrived->shard || last->return_to != arrived->return_to) {
+      letters_.push_back({arrived->shard, ReturnLetter{arrived->return_to, {}, {}}});
+    }
+    auto& letter = std::get<ReturnLetter>(letters_.back().letter);
+    Append(*run.chunk, run.offset, run.bytes, run.messages, &letter.slices);
+    if (last != &*arrived) letter.parts.push_back({arrived->origin, 0});
+    letter.parts.back().messages += run.messages;
+    last = &*arrived;
+  }
+}
+
+// The next one that is not held back, or, when all are, the one with the fewest bytes waiting; none when
+// all have their last message. What is the case on another shard is decided there.
+std::optional<size_t> FanOut::PickPlace(const FilterGroup& group, size_t places, size_t next) const {
+  std::optional<size_t> least;
   uint64_t least_bytes = UINT64_MAX;
   for (size_t i = 0; i < places; ++i) {
     const size_t place = (next + i) % places;
@@ -303,8 +374,8 @@ size_t FanOut::PickPlace(const FilterGroup& group, size_t places, size_t next) c
     const Subscription& subscription = *group.members[place];
     const Dealt& dealt = dealt_[place];
     if (subscription.offered + dealt.messages >= subscription.offered_max) continue;
-    if (!subscription.subscriber->blocked()) return place;
-    const uint64_t bytes = subscription.queue.pending_bytes() + dealt.bytes;
+    if (!subscription.subscriber->HoldsBack(subscription)) return place;
+    const uint64_t bytes = subscription.queue().pending_bytes() + dealt.bytes;
     if (bytes < least_bytes) {
       least = place;
       least_bytes = bytes;
@@ -325,26 +396,34 @@ void FanOut::OfferToMember(FilterGroup* group, size_t member, absl::Time now) {
   }
   if (slices_.empty()) return;
   Subscriber::Offered offered = subscriber->Offer(
-      subscription, subscriber->blocked() ? KeptSlices(*group) : std::span<const Slice>(slices_), now);
+      subscription,
+      subscriber->IsBehind(*subscription) && Keeps(subscription, now) ? KeptSlices(*group)
+                                                                      : std::span<const Slice>(slices_),
+      now);
   report_.queued_messages += offered.queued;
   report_.queued_bytes += offered.queued_bytes;
   report_.dropped_messages += offered.matched - offered.queued;
-  if (dealt) {
-    Book(dealt_[member].runs, &offered);
-  } else if (offered.queued == messages_) {
+  const bool blocking = subscription->blocking == Subscription::Blocking::kYes;
+  if (!dealt && !blocking && offered.queued == messages_) {
     ++members_served_;
   } else {
-    Book(group->runs, &offered);
-    Book(group->arrived, &offered);
+    const BlockRef block = blocking ? subscriber->FindBlock(subscription) : nullptr;
+    if (dealt) {
+      Book(dealt_[member].runs, block, &offered);
+    } else {
+      Book(group->turn->runs, block, &offered);
+      Book(group->turn->arrived, block, &offered);
+    }
   }
   if (subscription->offered == subscription->offered_max && subscription->ended == v1::REASON_UNSPECIFIED) {
-    subscriber->End(subscription, v1::REASON_COUNT_REACHED, pool_->account(), now);
+    subscriber->End(subscription, v1::REASON_COUNT_REACHED);
     ended_.push_back(subscription);
   }
 }
 
-// The first messages that matched are those that were queued.
-void FanOut::Book(const std::vector<Run>& runs, Subscriber::Offered* offered) {
+// The first messages that matched are those that were queued. `block`: what their publishers have run into;
+// null: nothing.
+void FanOut::Book(const std::vector<Run>& runs, const BlockRef& block, Subscriber::Offered* offered) {
   for (const Run& run : runs) {
     if (offered->matched == 0) return;
     const uint64_t matched = std::min<uint64_t>(run.messages, offered->matched);
@@ -354,11 +433,12 @@ void FanOut::Book(const std::vector<Run>& runs, Subscriber::Offered* offered) {
     if (run.tally == nullptr) continue;
     run.tally->matched += matched;
     run.tally->dropped += matched - queued;
+    if (block != nullptr && queued > 0) run.tally->RunInto(block, queued);
   }
 }
 
 void FanOut::Finish(FilterGroup* group) {
-  for (std::vector<Run>* runs : {&group->runs, &group->arrived}) {
+  for (std::vector<Run>* runs : {&group->turn->runs, &group->turn->arrived}) {
     if (members_served_ > 0) {
       for (const Run& run : *runs) {
         if (run.tally != nullptr) run.tally->matched += run.messages * members_served_;
@@ -366,6 +446,11 @@ void FanOut::Finish(FilterGroup* group) {
     }
     runs->clear();
     if (runs->capacity() > kRunsKept) runs->shrink_to_fit();
+  }
+  if (spare_turns_.size() < kSpareTurnsMax) {
+    spare_turns_.push_back(std::move(group->turn));
+  } else {
+    group->turn = nullptr;
   }
   if (group->kind() == GroupKind::kDealt) {
     for (Dealt& dealt : dealt_) dealt.runs.clear();
@@ -383,6 +468,8 @@ std::vector<FanOut::Outgoing> FanOut::TakeLetters() {
     letter.tally = std::move(arrived.origin);
     letter.matched = arrived.here.matched;
     letter.dropped = arrived.here.dropped;
+    letter.blocked = arrived.here.blocked;
+    letter.blocked_by = std::move(arrived.here.blocked_by);
   }
   arrived_.clear();
   returned_.clear();

@@ -8,11 +8,12 @@
 // the small ones are copied, once for the whole group, side by side into an assembly chunk. So the cost per
 // subscriber is per slice, not per message, and nothing is copied or encoded per subscriber.
 //
-// Members whose socket is full get the small pieces from a chunk that the group keeps for them, since a small
-// slice would otherwise pin the whole chunk that it was read into. A hundred stuck members share one copy.
+// Members that are behind (their socket was full, and has not taken everything since, or they are out of credit)
+// get the small pieces from a chunk that the group keeps for them, since a small slice would otherwise pin the
+// whole chunk that it was read into. A hundred stuck members share one copy.
 //
-// The messages of a queue group are dealt instead: each to the next member, one whose socket is full being
-// passed over while another's is not.
+// The messages of a queue group are dealt instead: each to the next member, one that is held back so being
+// passed over while another is not.
 //
 // Members on other shards get theirs by letter: what was assembled here is offered to them there.
 //
@@ -23,6 +24,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -76,6 +78,9 @@ class FanOut {
   };
   std::vector<Outgoing> TakeLetters();
 
+  // How many groups took something since the last Next() that returned null.
+  size_t groups_taking() const { return groups_.size(); }
+
   bool idle() const { return groups_.empty() && listed_.empty(); }
 
   // Subscriptions that reached their count; the caller takes them out of their group.
@@ -103,24 +108,43 @@ class FanOut {
     uint32_t used = 0;
   };
 
+  // What the group has taken in this turn; with the first of it, it comes on the list.
+  TurnRuns& RunsOf(FilterGroup* group) {
+    if (group->turn == nullptr) List(group);
+    return *group->turn;
+  }
+  void List(FilterGroup* group);
+  // The same place for the same chunk as the last time, so that runs of one chunk have equal pointers.
+  const ChunkRef* Hold(const ChunkRef& chunk) {
+    if (last_held_ == nullptr || !(*last_held_ == chunk)) HoldAnother(chunk);
+    return last_held_;
+  }
+  void HoldAnother(const ChunkRef& chunk);
   void Assemble(const std::vector<Run>& runs, std::vector<Slice>* slices);
   std::span<const Slice> KeptSlices(const FilterGroup& group);
   void Forward(const FilterGroup& group);
   void Write(const FilterGroup& group, const RemoteGroup& remote, const std::vector<Run>& runs,
              std::vector<Slice> slices);
   void Deal(FilterGroup* group);
-  void DealRuns(FilterGroup* group, const std::vector<Run>& runs, size_t places, size_t* next);
-  size_t PickPlace(const FilterGroup& group, size_t places, size_t next) const;
+  void DealRuns(FilterGroup* group, const std::vector<Run>& runs, size_t places, size_t* next,
+                std::vector<Run>* left);
+  std::optional<size_t> PickPlace(const FilterGroup& group, size_t places, size_t next) const;
+  void Return(const std::vector<Run>& left);
   void OfferToMember(FilterGroup* group, size_t member, absl::Time now);
-  void Book(const std::vector<Run>& runs, Subscriber::Offered* offered);
+  void Prefetch() const;
+  static void Book(const std::vector<Run>& runs, const BlockRef& block, Subscriber::Offered* offered);
   void Prepare(FilterGroup* group);
   void Finish(FilterGroup* group);
 
   ChunkPool* const pool_;
   OpenChunk assembly_;
 
+  // The chunks that this turn's runs point to.
+  std::deque<ChunkRef> held_;
+  const ChunkRef* last_held_ = nullptr;
   // Groups that took something this turn.
   std::vector<FilterGroup*> groups_;
+  std::vector<std::unique_ptr<TurnRuns>> spare_turns_;
   std::vector<Subscriber*> listed_;
   std::vector<Subscription*> ended_;
   Report report_;
@@ -129,7 +153,8 @@ class FanOut {
   // Tallies of messages that arrived: runs of this turn point to them.
   struct Arrived {
     uint32_t shard;
-    std::shared_ptr<PublishTally> origin;
+    uint64_t return_to;
+    std::shared_ptr<PublishTally> origin;  // null: nobody waits for the numbers
     PublishTally here;
   };
   std::deque<Arrived> arrived_;
@@ -148,7 +173,6 @@ class FanOut {
   // Members that took every message: booked together, so that the cost per member does not grow with the
   // runs.
   uint64_t members_served_ = 0;
-  std::vector<Slice> scattered_;
   // Of a queue group: what each member was dealt, and behind the members each member of another shard.
   struct Dealt {
     std::vector<Run> runs;

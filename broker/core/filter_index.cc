@@ -1,6 +1,7 @@
 #include "broker/core/filter_index.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "protocol/topic.h"
@@ -8,10 +9,13 @@
 namespace sluice {
 namespace {
 
-void CollectMembers(const std::vector<std::unique_ptr<FilterGroup>>& groups,
-                    std::vector<FilterGroup*>* matched) {
-  for (const auto& group : groups) {
-    if (group->wanted()) matched->push_back(group.get());
+// Entries that a new topic may find used before it takes the place of one, so that it never walks through the
+// whole cache.
+constexpr int kSparedMax = 16;
+
+void CollectMembers(FilterGroup* first, std::vector<FilterGroup*>* matched) {
+  for (FilterGroup* group = first; group != nullptr; group = group->next.get()) {
+    if (group->wanted()) matched->push_back(group);
   }
 }
 
@@ -21,37 +25,43 @@ FilterIndex::FilterIndex(size_t cached_topics_max)
     : cached_topics_max_(std::max<size_t>(1, cached_topics_max)) {}
 FilterIndex::~FilterIndex() = default;
 
-FilterIndex::Groups* FilterIndex::GroupsOf(std::string_view filter) {
-  if (!HasWildcard(filter)) {
-    const auto found = exact_.find(filter);
-    return found != exact_.end() ? &found->second : &exact_[std::string(filter)];
-  }
+FilterIndex::Groups* FilterIndex::WildcardGroupsOf(std::string_view filter) {
   TrieNode* node = &wildcards_;
   for (std::string_view rest = filter; rest.data() != nullptr;) {
     const std::string_view token = NextToken(&rest);
-    auto child = node->children.find(token);
-    if (child == node->children.end()) {
-      child = node->children.emplace(std::string(token), std::make_unique<TrieNode>()).first;
-    }
-    node = child->second.get();
+    if (token == kAnyTail) return &node->tail;
+    std::unique_ptr<TrieNode>& child =
+        token == kAnyToken ? node->any : node->children.try_emplace(token).first->second;
+    if (child == nullptr) child = std::make_unique<TrieNode>();
+    node = child.get();
   }
   return &node->here;
 }
 
 FilterGroup* FilterIndex::FindOrCreate(std::string_view filter, std::string_view queue_group) {
-  Groups* groups = GroupsOf(filter);
-  for (const auto& group : *groups) {
-    if (group->queue_group == queue_group) return group.get();
+  Groups* const in_trie = HasWildcard(filter) ? WildcardGroupsOf(filter) : nullptr;
+  FilterGroup* first = nullptr;
+  if (in_trie != nullptr) {
+    first = in_trie->get();
+  } else {
+    first = FindExact(filter);
   }
-  auto group = std::make_unique<FilterGroup>();
-  group->filter = filter;
-  group->queue_group = queue_group;
-  group->id = next_id_++;
-  by_id_.emplace(group->id, group.get());
-  groups->push_back(std::move(group));
+  for (FilterGroup* group = first; group != nullptr; group = group->next.get()) {
+    if (group->queue_group() == queue_group) return group;
+  }
+  Groups created = FilterGroup::Create(filter, queue_group);
+  FilterGroup* const group = created.get();
+  if (first != nullptr) {
+    created->next = std::move(first->next);
+    first->next = std::move(created);
+  } else if (in_trie != nullptr) {
+    *in_trie = std::move(created);
+  } else {
+    exact_.insert(std::move(created));
+  }
   ++group_count_;
   emptied_.emplace_back(filter);  // until somebody attaches
-  return groups->back().get();
+  return group;
 }
 
 void FilterIndex::Changed(std::string_view filter) {
@@ -59,6 +69,7 @@ void FilterIndex::Changed(std::string_view filter) {
     ++generation_;
     return;
   }
+  if (uncached_.topic == filter) uncached_.generation = 0;
   const auto cached = cache_.find(filter);
   if (cached != cache_.end()) cached->second->generation = 0;
 }
@@ -69,7 +80,7 @@ void FilterIndex::Attach(Subscription* subscription, FilterGroup* group) {
   subscription->index_in_group = static_cast<uint32_t>(group->members.size());
   group->members.push_back(subscription);
   MembersChanged(group);
-  if (!wanted_before) Changed(group->filter);
+  if (!wanted_before) Changed(group->filter());
 }
 
 void FilterIndex::Detach(Subscription* subscription) {
@@ -80,11 +91,9 @@ void FilterIndex::Detach(Subscription* subscription) {
   last->index_in_group = subscription->index_in_group;
   group->members.pop_back();
   MembersChanged(group);
-  if (!group->members.empty()) return;
-  group->members.shrink_to_fit();
   if (group->wanted()) return;
-  emptied_.push_back(group->filter);
-  Changed(group->filter);
+  emptied_.emplace_back(group->filter());
+  Changed(group->filter());
 }
 
 void FilterIndex::MembersChanged(FilterGroup* group) {
@@ -107,11 +116,22 @@ std::vector<FilterGroup*> FilterIndex::TakeAnnouncementsDue() {
 
 void FilterIndex::SetRemote(FilterGroup* group, uint32_t shard, uint32_t members, uint64_t id_there) {
   const bool wanted_before = group->wanted();
-  std::erase_if(group->remotes, [shard](const RemoteGroup& remote) { return remote.shard == shard; });
-  if (members > 0) group->remotes.push_back({shard, members, id_there});
+  IdOf(group);  // what is dealt there may have to come back
+  std::vector<RemoteGroup>& remotes = group->details->remotes;
+  std::erase_if(remotes, [shard](const RemoteGroup& remote) { return remote.shard == shard; });
+  if (members > 0) remotes.push_back({shard, members, id_there});
   if (group->wanted() == wanted_before) return;
-  if (!group->wanted()) emptied_.push_back(group->filter);
-  Changed(group->filter);
+  if (!group->wanted()) emptied_.emplace_back(group->filter());
+  Changed(group->filter());
+}
+
+uint64_t FilterIndex::IdOf(FilterGroup* group) {
+  FilterGroup::Details& details = group->NeedDetails();
+  if (details.id == 0) {
+    details.id = next_id_++;
+    by_id_.emplace(details.id, group);
+  }
+  return details.id;
 }
 
 FilterGroup* FilterIndex::FindById(uint64_t id) const {
@@ -120,88 +140,142 @@ FilterGroup* FilterIndex::FindById(uint64_t id) const {
 }
 
 std::span<FilterGroup* const> FilterIndex::Match(std::string_view topic) {
-  if (!recent_.empty() && recent_.front().topic == topic && recent_.front().generation == generation_) {
-    ++cache_hits_;
-    return recent_.front().groups;
+  if (outgrows_cache()) return MatchedExactly(topic, FindExact(topic));
+  CacheEntry* const remembered = FindRemembered(topic);
+  return MatchedBy(remembered != nullptr ? remembered : Remember(topic));
+}
+
+std::optional<std::span<FilterGroup* const>> FilterIndex::MatchOtherIfValid(std::string_view topic) {
+  if (topic.size() > kTopicBytesMax) return std::nullopt;  // before anybody hashes a megabyte
+  if (outgrows_cache()) {
+    FilterGroup* const first = FindExact(topic);
+    if (first == nullptr && !IsValidTopic(topic)) return std::nullopt;
+    return MatchedExactly(topic, first);
   }
+  if (CacheEntry* const remembered = FindRemembered(topic); remembered != nullptr)
+    return MatchedBy(remembered);
+  if (!IsValidTopic(topic)) return std::nullopt;
+  return MatchedBy(Remember(topic));
+}
+
+FilterGroup* FilterIndex::FindExact(std::string_view topic) const {
+  const auto found = exact_.find(topic);
+  return found == exact_.end() ? nullptr : found->get();
+}
+
+std::span<FilterGroup* const> FilterIndex::MatchedExactly(std::string_view topic, FilterGroup* first) {
+  ++cache_hits_;
+  last_ = &uncached_;
+  last_->topic = topic;
+  last_->groups.clear();
+  CollectMembers(first, &last_->groups);
+  last_->generation = generation_;
+  return last_->groups;
+}
+
+FilterIndex::CacheEntry* FilterIndex::FindRemembered(std::string_view topic) {
   const auto cached = cache_.find(topic);
-  if (cached != cache_.end()) {
-    recent_.splice(recent_.begin(), recent_, cached->second);
-    CacheEntry& entry = recent_.front();
-    if (entry.generation == generation_) {
-      ++cache_hits_;
-      return entry.groups;
-    }
+  if (cached == cache_.end()) return nullptr;
+  last_ = &*cached->second;
+  last_->used = CacheEntry::Used::kYes;
+  return last_;
+}
+
+// To mark what is used and to spare it at the end of the list costs less than to move it to the front each
+// time it is used, as nearly all is found.
+FilterIndex::CacheEntry* FilterIndex::Remember(std::string_view topic) {
+  if (cache_.size() < cached_topics_max_) {
+    remembered_.emplace_front();
   } else {
-    if (cache_.size() >= cached_topics_max_) {
-      cache_.erase(recent_.back().topic);
-      recent_.pop_back();
+    for (int spared = 0; spared < kSparedMax && remembered_.back().used == CacheEntry::Used::kYes; ++spared) {
+      remembered_.back().used = CacheEntry::Used::kNo;
+      remembered_.splice(remembered_.begin(), remembered_, std::prev(remembered_.end()));
     }
-    recent_.emplace_front();
-    recent_.front().topic = topic;
-    cache_.emplace(recent_.front().topic, recent_.begin());
+    cache_.erase(remembered_.back().topic);
+    // Its memory is used again.
+    remembered_.splice(remembered_.begin(), remembered_, std::prev(remembered_.end()));
+  }
+  last_ = &remembered_.front();
+  last_->topic = topic;
+  last_->generation = 0;
+  last_->used = CacheEntry::Used::kNo;
+  cache_.emplace(last_->topic, remembered_.begin());
+  return last_;
+}
+
+std::span<FilterGroup* const> FilterIndex::MatchedBy(CacheEntry* entry) {
+  if (entry->generation == generation_) {
+    ++cache_hits_;
+    return entry->groups;
   }
   ++cache_misses_;
-  CacheEntry& entry = recent_.front();
-  entry.groups.clear();
-  Collect(topic, &entry.groups);
-  entry.generation = generation_;
-  return entry.groups;
+  entry->groups.clear();
+  Collect(entry->topic, &entry->groups);
+  entry->generation = generation_;
+  return entry->groups;
 }
 
 void FilterIndex::Collect(std::string_view topic, std::vector<FilterGroup*>* matched) const {
-  const auto exact = exact_.find(topic);
-  if (exact != exact_.end()) CollectMembers(exact->second, matched);
-  if (!wildcards_.children.empty()) CollectWildcards(wildcards_, topic, matched);
+  CollectMembers(FindExact(topic), matched);
+  if (!wildcards_.empty()) CollectWildcards(wildcards_, topic, matched);
 }
 
 void FilterIndex::CollectWildcards(const TrieNode& node, std::string_view rest,
                                    std::vector<FilterGroup*>* matched) const {
   if (rest.data() == nullptr) {
-    CollectMembers(node.here, matched);
+    CollectMembers(node.here.get(), matched);
     return;
   }
   // A wildcard in first place does not see the broker's own topics.
   const bool wildcards_apply = &node != &wildcards_ || !IsReserved(rest);
-  if (wildcards_apply) {
-    const auto tail = node.children.find(kAnyTail);
-    if (tail != node.children.end()) CollectMembers(tail->second->here, matched);
-  }
+  if (wildcards_apply) CollectMembers(node.tail.get(), matched);
   const std::string_view token = NextToken(&rest);
   const auto child = node.children.find(token);
   if (child != node.children.end()) CollectWildcards(*child->second, rest, matched);
-  if (!wildcards_apply) return;
-  const auto any = node.children.find(kAnyToken);
-  if (any != node.children.end()) CollectWildcards(*any->second, rest, matched);
+  if (wildcards_apply && node.any != nullptr) CollectWildcards(*node.any, rest, matched);
 }
 
 void FilterIndex::RemoveEmptyGroups() {
   if (emptied_.empty()) return;
   std::erase_if(announcements_due_, [](const FilterGroup* group) { return !group->wanted(); });
   for (const std::string& filter : std::exchange(emptied_, {})) {
-    Groups* groups = GroupsOf(filter);
-    const size_t before = groups->size();
-    std::erase_if(*groups, [this](const auto& group) {
-      if (group->wanted()) return false;
-      by_id_.erase(group->id);
-      return true;
-    });
-    group_count_ -= before - groups->size();
-    if (groups->empty()) RemoveFilter(filter);
+    if (HasWildcard(filter)) {
+      Groups* const groups = WildcardGroupsOf(filter);
+      RemoveUnwanted(groups);
+      if (*groups == nullptr) RemoveFromTrie(&wildcards_, filter);
+      continue;
+    }
+    const auto found = exact_.find(filter);
+    if (found == exact_.end() || ((*found)->wanted() && (*found)->next == nullptr)) continue;
+    Groups groups = std::move(exact_.extract(found).value());
+    RemoveUnwanted(&groups);
+    if (groups != nullptr) exact_.insert(std::move(groups));
   }
 }
 
-void FilterIndex::RemoveFilter(std::string_view filter) {
-  if (HasWildcard(filter)) {
-    RemoveFromTrie(&wildcards_, filter);
-  } else if (const auto found = exact_.find(filter); found != exact_.end()) {
-    exact_.erase(found);
+void FilterIndex::RemoveUnwanted(Groups* groups) {
+  while (*groups != nullptr) {
+    FilterGroup& group = **groups;
+    if (group.wanted()) {
+      groups = &group.next;
+      continue;
+    }
+    by_id_.erase(group.id());
+    --group_count_;
+    *groups = std::exchange(group.next, nullptr);
   }
 }
 
 void FilterIndex::RemoveFromTrie(TrieNode* node, std::string_view rest) {
   if (rest.data() == nullptr) return;
-  const auto child = node->children.find(NextToken(&rest));
+  const std::string_view token = NextToken(&rest);
+  if (token == kAnyTail) return;
+  if (token == kAnyToken) {
+    RemoveFromTrie(node->any.get(), rest);
+    if (node->any->empty()) node->any = nullptr;
+    return;
+  }
+  const auto child = node->children.find(token);
   RemoveFromTrie(child->second.get(), rest);
   if (child->second->empty()) node->children.erase(child);
 }

@@ -56,6 +56,11 @@ class FrameReader {
   // The next whole frame. After kBadPrefix and kTooLarge the rest of the input is lost.
   [[nodiscard]] FrameStatus Next(OpenChunk* open, uint64_t frame_bytes_max, ReceivedFrame* frame);
 
+  // What was received behind the last frame that Next() gave.
+  std::string_view received() const {
+    return chunk_ ? std::string_view(chunk_->data() + at_, end_ - at_) : std::string_view();
+  }
+
   // Whether a frame has begun and not ended.
   bool unfinished() const { return !stash_.empty() || large_; }
   // What is kept of it.

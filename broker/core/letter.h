@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "broker/core/block_episode.h"
 #include "broker/core/filter_group.h"
 #include "broker/core/slice.h"
 
@@ -38,8 +39,8 @@ struct DeliverLetter {
   std::vector<Part> parts;
 };
 
-// "My members of your queue group have left": messages to be dealt again. It is written before the DoneLetter
-// of their turn.
+// "My members of your queue group have left, or have their last message": messages to be dealt again. It is
+// written before the DoneLetter of their turn.
 struct ReturnLetter {
   uint64_t group = 0;
   std::vector<Slice> slices;
@@ -51,6 +52,16 @@ struct TallyLetter {
   std::shared_ptr<PublishTally> tally;
   uint64_t matched = 0;
   uint64_t dropped = 0;
+  uint64_t blocked = 0;
+  // What they have run into; null: nothing.
+  std::shared_ptr<BlockedBy> blocked_by = nullptr;
+
+  void AddToTally() const {
+    tally->matched += matched;
+    tally->dropped += dropped;
+    tally->blocked += blocked;
+    if (blocked_by != nullptr) tally->RunInto(*blocked_by);
+  }
 };
 
 // "Everything of your turns up to this one is done", and so many bytes need your mailbox no more.

@@ -1,5 +1,6 @@
 #include "broker/core/publisher.h"
 
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -33,26 +34,37 @@ PublishOutcome OutcomeOf(PublishVerdict verdict) {
 }  // namespace
 
 PublishTally* Publisher::tally() {
-  if (tally_ == nullptr) tally_ = std::make_shared<PublishTally>();
+  if (tally_ == nullptr) {
+    if (blocked_by_ == nullptr) blocked_by_ = std::make_shared<BlockedBy>();
+    tally_ = std::make_shared<PublishTally>();
+    tally_->blocked_by = blocked_by_;
+  }
   return tally_.get();
 }
 
 PublishOutcome Publisher::Publish(const ReceivedFrame& frame, const PublishLimits& limits, FilterIndex* index,
                                   FanOut* fan_out, PublishView* view) {
   ++published_;
-  ++tally()->messages;
-  PublishOutcome outcome = OutcomeOf(CheckPublish(frame.body, limits, view));
+  PublishTally* const counted = tally();
+  ++counted->messages;
+  PublishOutcome outcome = PublishOutcome::kBadFrame;
+  std::span<FilterGroup* const> groups;
+  if (ReadPublish(frame.body, view)) {
+    const std::optional<std::span<FilterGroup* const>> matched = index->MatchIfValid(view->topic);
+    outcome = OutcomeOf(
+        JudgePublish(*view, limits, matched.has_value() ? TopicValidity::kValid : TopicValidity::kInvalid));
+    groups = matched.value_or(groups);
+  }
   if (outcome == PublishOutcome::kTaken && IsReserved(view->topic) &&
       !view->topic.starts_with(kInboxPrefix)) {
     outcome = PublishOutcome::kNotPermitted;
   }
   if (outcome != PublishOutcome::kTaken) {
-    ++tally()->refused;
+    ++counted->refused;
     return outcome;
   }
-  const std::span<FilterGroup* const> groups = index->Match(view->topic);
   if (groups.empty()) return view->reply_to.empty() ? outcome : PublishOutcome::kNoSubscribers;
-  fan_out->Take(groups, frame.chunk, frame.offset, frame.bytes, tally());
+  fan_out->Take(groups, frame.chunk, frame.offset, frame.bytes, counted);
   return outcome;
 }
 

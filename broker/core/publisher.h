@@ -39,6 +39,14 @@ class Publisher {
   // The number of the last publish.
   uint64_t published() const { return published_; }
 
+  // Whether a subscription that it has published to blocks its publishers, and is not one of `own`: then it is
+  // not to be read.
+  bool WaitsForConsumers(const Subscriber* own) const {
+    return blocked_by_ != nullptr && !blocked_by_->empty() && blocked_by_->Waits(own);
+  }
+  // It is paused for them.
+  void CountPaused() const { blocked_by_->CountPaused(); }
+
   // What became of everything since the last call. Complete when the fan-outs of all shards have done this
   // turn's messages, so that it is read later than taken.
   std::shared_ptr<PublishTally> TakeTally();
@@ -49,6 +57,8 @@ class Publisher {
   uint64_t published_ = 0;
   // Messages of this turn point to it. Null: nothing was published since it was taken.
   std::shared_ptr<PublishTally> tally_;
+  // Null: nothing was published yet.
+  std::shared_ptr<BlockedBy> blocked_by_;
 };
 
 }  // namespace sluice

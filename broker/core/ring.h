@@ -20,12 +20,11 @@ class Ring {
   T& front() { return (*this)[0]; }
   const T& front() const { return (*this)[0]; }
   T& back() { return (*this)[size_ - 1]; }
+  const T& back() const { return (*this)[size_ - 1]; }
 
-  void push_back(T item) {
-    if (size_ == capacity_) Grow();
-    ++size_;
-    back() = std::move(item);
-  }
+  // `item` is none of this ring's.
+  void push_back(const T& item) { NewBack() = item; }
+  void push_back(T&& item) { NewBack() = std::move(item); }
   void push_front(T item) {
     if (size_ == capacity_) Grow();
     head_ = (head_ + capacity_ - 1) & (capacity_ - 1);
@@ -37,8 +36,16 @@ class Ring {
     head_ = (head_ + 1) & (capacity_ - 1);
     --size_;
   }
+  void pop_back() {
+    back() = T();
+    --size_;
+  }
   // Frees the memory too.
   void clear() { *this = Ring(); }
+  // An empty one that has grown frees its memory; room for a few stays.
+  void Shrink() {
+    if (capacity_ > kRoomKept) clear();
+  }
 
   Ring() = default;
   Ring(Ring&& other) noexcept { *this = std::move(other); }
@@ -51,6 +58,11 @@ class Ring {
   }
 
  private:
+  T& NewBack() {
+    if (size_ == capacity_) Grow();
+    ++size_;
+    return back();
+  }
   void Grow() {
     const uint32_t capacity = capacity_ == 0 ? 2 : 2 * capacity_;
     auto items = std::make_unique<T[]>(capacity);
@@ -59,6 +71,8 @@ class Ring {
     capacity_ = capacity;
     head_ = 0;
   }
+
+  static constexpr uint32_t kRoomKept = 2;
 
   std::unique_ptr<T[]> items_;
   uint32_t capacity_ = 0;  // a power of two

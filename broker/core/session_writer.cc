@@ -1,7 +1,9 @@
 #include "broker/core/session_writer.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "protocol/frame.h"
@@ -41,20 +43,30 @@ void AddPart(Source source, Subscription* subscription, size_t bytes, WriteScrat
   scratch->parts.push_back({source, static_cast<uint32_t>(bytes), subscription});
 }
 
+// Where the first frame ends that ends at `bytes` or behind it.
+uint32_t FirstBoundaryBehind(std::string_view frames, uint64_t bytes) {
+  const FrameBoundary within = LastBoundaryWithin(frames, bytes);
+  return within.bytes == bytes ? within.bytes : BoundaryAfter(frames, within.frames + uint64_t{1}).bytes;
+}
+
 // A ServerFrame with a Delivery as AppendFrame would write it. By hand, since building the objects for a
 // session with a hundred subscriptions cost more than all the rest of its flush.
-std::string EncodeHeader(uint32_t subscription) {
-  static_assert(v1::ServerFrame::kDeliveryFieldNumber == 16 && v1::Delivery::kSubscriptionFieldNumber == 1);
-  enum Place { kFrameBytes = 0, kDeliveryBytes = 3 };
-  std::string bytes = {5, '\x82', 1, 2, 8};
-  for (; subscription >= 0x80; subscription >>= 7) {
-    bytes.push_back(static_cast<char>(subscription | 0x80));
-    ++bytes[kFrameBytes];
-    ++bytes[kDeliveryBytes];
+class Header {
+ public:
+  explicit Header(uint32_t subscription) {
+    static_assert(v1::ServerFrame::kDeliveryFieldNumber == 16 && v1::Delivery::kSubscriptionFieldNumber == 1);
+    for (; subscription >= 0x80; subscription >>= 7) bytes_[size_++] = static_cast<char>(subscription | 0x80);
+    bytes_[size_++] = static_cast<char>(subscription);
+    bytes_[kFrameBytes] = static_cast<char>(size_ - 1);
+    bytes_[kDeliveryBytes] = static_cast<char>(size_ - 4);
   }
-  bytes.push_back(static_cast<char>(subscription));
-  return bytes;
-}
+  std::string_view view() const { return {bytes_.data(), size_}; }
+
+ private:
+  enum Place { kFrameBytes = 0, kDeliveryBytes = 3, kSubscription = 5 };
+  std::array<char, 10> bytes_ = {0, '\x82', 1, 0, 8};
+  size_t size_ = kSubscription;
+};
 
 }  // namespace
 
@@ -64,27 +76,52 @@ void SessionWriter::QueueControl(const google::protobuf::MessageLite& frame) {
 
 void SessionWriter::Activate(Subscription* subscription) {
   if (subscription->active()) return;
+  if (subscription->extras != nullptr) {
+    if (!subscription->may_send()) return Starve(subscription);
+    StopStarving(subscription);
+  }
+  Backlog& backlog = *subscription->backlog;
   if (active_ == nullptr) {
-    active_ = subscription->next_active = subscription->previous_active = subscription;
+    active_ = backlog.next_active = backlog.previous_active = subscription;
     return;
   }
-  Subscription* last = active_->previous_active;
-  subscription->previous_active = last;
-  subscription->next_active = active_;
-  last->next_active = active_->previous_active = subscription;
+  Subscription* last = active_->backlog->previous_active;
+  backlog.previous_active = last;
+  backlog.next_active = active_;
+  last->backlog->next_active = active_->backlog->previous_active = subscription;
+}
+
+void SessionWriter::Starve(Subscription* subscription) {
+  if (subscription->starved != Subscription::Starved::kNo) return;
+  subscription->starved = Subscription::Starved::kYes;
+  starved_.push_back(subscription);
+}
+
+void SessionWriter::StopStarving(Subscription* subscription) {
+  if (subscription->starved == Subscription::Starved::kNo) return;
+  subscription->starved = Subscription::Starved::kNo;
+  std::erase(starved_, subscription);
+}
+
+// Inlined: every queue that drains comes by.
+[[gnu::always_inline]] inline void SessionWriter::LeaveRound(Subscription* subscription) {
+  Backlog& backlog = *subscription->backlog;
+  if (backlog.next_active == subscription) {
+    active_ = nullptr;
+  } else {
+    backlog.previous_active->backlog->next_active = backlog.next_active;
+    backlog.next_active->backlog->previous_active = backlog.previous_active;
+    if (active_ == subscription) active_ = backlog.next_active;
+  }
+  backlog.next_active = backlog.previous_active = nullptr;
 }
 
 void SessionWriter::Deactivate(Subscription* subscription) {
-  if (!subscription->active()) return;
-  if (subscription->next_active == subscription) {
-    active_ = nullptr;
-  } else {
-    subscription->previous_active->next_active = subscription->next_active;
-    subscription->next_active->previous_active = subscription->previous_active;
-    if (active_ == subscription) active_ = subscription->next_active;
-  }
-  subscription->next_active = subscription->previous_active = nullptr;
-  subscription->deficit_bytes = 0;
+  if (subscription->extras != nullptr) StopStarving(subscription);
+  if (subscription->backlog == nullptr) return;
+  if (subscription->active()) LeaveRound(subscription);
+  subscription->backlog->deficit_bytes = 0;
+  subscription->ReleaseBacklog();
 }
 
 void SessionWriter::Forget(Subscription* subscription) {
@@ -95,7 +132,7 @@ void SessionWriter::Forget(Subscription* subscription) {
 FlushResult SessionWriter::Flush(Transport* transport, WriteScratch* scratch, uint64_t bytes_max) {
   FlushResult result;
   while (!empty()) {
-    if (result.taken_bytes >= bytes_max) {
+    if (result.message_bytes_sent >= bytes_max) {
       result.outcome = FlushOutcome::kCapped;
       return result;
     }
@@ -150,45 +187,55 @@ void SessionWriter::Gather(WriteScratch* scratch) const {
     AddPart(Source::kControl, nullptr, control_bytes(), scratch);
   }
   if (active_ == nullptr) return;
-  const bool alone = active_->next_active == active_;
+  const bool alone = active_->backlog->next_active == active_;
   Subscription* subscription = active_;
   uint32_t current = header_rest_.empty() ? current_subscription_ : header_rest_subscription_;
   do {
     if (!HasRoom(*scratch)) return;
-    if (!alone && subscription->deficit_bytes + kQuantumBytes <= 0) {
+    if (!alone && subscription->backlog->deficit_bytes + kQuantumBytes <= 0) {
       // Still in debt: visited, with nothing to send.
       AddPart(Source::kQueue, subscription, 0, scratch);
     } else {
       // Frames in place name their subscription themselves, so a header is only needed before messages.
       bool messages = false;
-      for (size_t i = 0; i < subscription->queue.slices().size() && !messages; ++i) {
-        messages = subscription->queue.slices()[i].kind == SliceKind::kMessages;
+      const Ring<Slice>& slices = subscription->backlog->queue.slices();
+      for (size_t i = 0; i < slices.size() && !messages; ++i) {
+        messages = slices[i].kind == SliceKind::kMessages;
       }
+      if (messages && subscription->out_of_credit()) messages = false;
       if (messages && current != subscription->id) {
         // A header in the last piece would leave its message none: the queue would have had its turn for
         // nothing, and again in every round that goes the same way.
         if (scratch->pieces_used + 2 > kGatherPiecesMax) return;
-        const std::string header = EncodeHeader(subscription->id);
-        AddPiece(header, scratch);
-        AddPart(Source::kHeader, subscription, header.size(), scratch);
+        const Header header(subscription->id);
+        AddPiece(header.view(), scratch);
+        AddPart(Source::kHeader, subscription, header.view().size(), scratch);
         current = subscription->id;
       }
       GatherQueue(subscription, alone, scratch);
     }
-    subscription = subscription->next_active;
+    subscription = subscription->backlog->next_active;
   } while (subscription != active_);
   // Nothing but visits without a byte: the caller lets them pay.
 }
 
 void SessionWriter::GatherQueue(Subscription* subscription, bool alone, WriteScratch* scratch) const {
-  const Ring<Slice>& slices = subscription->queue.slices();
+  const Backlog& backlog = *subscription->backlog;
+  const Ring<Slice>& slices = backlog.queue.slices();
   const uint64_t allowance =
-      alone ? kWriteBytesMax : static_cast<uint64_t>(kQuantumBytes + subscription->deficit_bytes);
+      alone ? kWriteBytesMax : static_cast<uint64_t>(kQuantumBytes + backlog.deficit_bytes);
+  const Credit* const credit = subscription->credit();
+  uint64_t credit_left = credit == nullptr ? std::numeric_limits<uint64_t>::max() : credit->left();
   uint64_t taken = 0;
   for (size_t i = 0; i < slices.size() && taken < allowance; ++i) {
     const Slice& slice = slices[i];
     if (scratch->pieces_used == kGatherPiecesMax || (i > 0 && !HasRoom(*scratch))) break;
     std::string_view bytes = slice.view();
+    if (credit != nullptr && slice.kind == SliceKind::kMessages) {
+      if (credit_left == 0) break;
+      if (bytes.size() > credit_left) bytes = bytes.substr(0, FirstBoundaryBehind(bytes, credit_left));
+      credit_left -= std::min<uint64_t>(credit_left, bytes.size());
+    }
     if (bytes.size() > allowance - taken && !alone) {
       FrameBoundary fits = LastBoundaryWithin(bytes, allowance - taken);
       if (fits.bytes == 0) {
@@ -216,10 +263,14 @@ void SessionWriter::Book(const WriteScratch& scratch, size_t taken, FlushResult*
         frame.offset += bytes;
         frame.bytes -= bytes;
         if (frame.kind == SliceKind::kMessages) result->message_bytes_sent += bytes;
-        if (rest_->owner != nullptr) rest_->owner->queue.ConsumeRest(bytes, frame.kind);
+        Subscription* const owner = frame.kind == SliceKind::kMessages ? rest_->owner : nullptr;
+        if (owner != nullptr) owner->backlog->queue.ConsumeRest(bytes, frame.kind);
         if (!whole) return;
         if (frame.kind == SliceKind::kMessages) ++result->messages_sent;
-        if (rest_->owner != nullptr) rest_->owner->queue.FinishFrame(frame.kind);
+        if (owner != nullptr) {
+          owner->backlog->queue.FinishFrame(frame.kind);
+          owner->ReleaseBacklog();
+        }
         rest_.reset();
         break;
       }
@@ -239,7 +290,7 @@ void SessionWriter::Book(const WriteScratch& scratch, size_t taken, FlushResult*
         break;
       case Source::kHeader:
         if (!whole) {
-          header_rest_ = EncodeHeader(part.subscription->id).substr(bytes);
+          header_rest_ = Header(part.subscription->id).view().substr(bytes);
           header_rest_subscription_ = part.subscription->id;
           return;
         }
@@ -254,7 +305,8 @@ void SessionWriter::Book(const WriteScratch& scratch, size_t taken, FlushResult*
 }
 
 void SessionWriter::BookQueue(Subscription* subscription, uint32_t taken, bool whole, FlushResult* result) {
-  SendQueue& queue = subscription->queue;
+  Backlog& backlog = *subscription->backlog;
+  SendQueue& queue = backlog.queue;
   const uint64_t sent_before = queue.sent_messages();
   const uint64_t pending_before = queue.pending_bytes();
   // A frame that was cut leaves to its end before anybody else's turn, so it is paid for as a whole.
@@ -265,22 +317,37 @@ void SessionWriter::BookQueue(Subscription* subscription, uint32_t taken, bool w
   }
   result->messages_sent += queue.sent_messages() - sent_before;
   result->message_bytes_sent += pending_before - queue.pending_bytes();
+  Credit* const credit = subscription->credit();
+  if (credit != nullptr) {
+    const bool rest_counts = owed > 0 && rest_->frame.kind == SliceKind::kMessages;
+    credit->Spend(pending_before - queue.pending_bytes() + static_cast<uint64_t>(rest_counts ? owed : 0));
+  }
   if (queue.empty()) {
     Deactivate(subscription);
     return;
   }
-  if (subscription->next_active == subscription) {
+  if (credit != nullptr && !subscription->may_send()) {
+    // Its turn is over; a debt stays until it comes back.
+    const int64_t deficit =
+        backlog.next_active == subscription ? 0 : backlog.deficit_bytes + kQuantumBytes - taken;
+    backlog.deficit_bytes = std::min<int64_t>(0, deficit - owed);
+    LeaveRound(subscription);
+    Starve(subscription);
+    ++result->starved;
+    return;
+  }
+  if (backlog.next_active == subscription) {
     // Alone: nobody to be fair to, but for those who come while the rest of its frame leaves.
-    subscription->deficit_bytes = -owed;
+    backlog.deficit_bytes = -owed;
     return;
   }
   if (!whole) {
-    subscription->deficit_bytes -= taken + owed;
+    backlog.deficit_bytes -= taken + owed;
     return;
   }
   // Its turn is over. Only debts are carried into the next one.
-  subscription->deficit_bytes = std::min<int64_t>(0, subscription->deficit_bytes + kQuantumBytes - taken);
-  active_ = subscription->next_active;
+  backlog.deficit_bytes = std::min<int64_t>(0, backlog.deficit_bytes + kQuantumBytes - taken);
+  active_ = backlog.next_active;
 }
 
 // A lane that drains in many small writes must not be moved in memory for each of them.
@@ -301,6 +368,14 @@ void SessionWriter::ClearControl() {
 
 uint32_t SessionWriter::control_frame_bytes() const {
   return BoundaryAfter(std::string_view(control_).substr(control_begin_), 1).bytes;
+}
+
+void SessionWriter::CopyOutRest(MemoryAccount* account) {
+  if (!rest_) return;
+  FrameRest& frame = rest_->frame;
+  if (!BetterCopiedOut(*frame.chunk.get(), frame.bytes)) return;
+  frame.chunk = CopyOf({frame.chunk->data() + frame.offset, frame.bytes}, account);
+  frame.offset = 0;
 }
 
 void SessionWriter::DropControl() {

@@ -14,6 +14,9 @@
 // the kernel takes of a write. Bytes that the kernel took are booked in the order gathered; a header or
 // control frame is booked to the session, a message to its queue.
 //
+// A queue whose subscription is out of credit takes no turns: it is on another list (starved()) until more is
+// granted. What its credit allows is cut at the first frame boundary at or behind it.
+//
 // Thread safety: owned by one shard.
 #ifndef SLUICE_BROKER_CORE_SESSION_WRITER_H_
 #define SLUICE_BROKER_CORE_SESSION_WRITER_H_
@@ -38,7 +41,7 @@ namespace sluice {
 
 // Pieces smaller than this are copied into one buffer per write; larger ones are pointed to.
 inline constexpr uint32_t kGatherCopyBytesMax = 512;
-inline constexpr size_t kGatherPiecesMax = 64;
+inline constexpr size_t kGatherPiecesMax = 256;
 // What a queue may send before the next one's turn.
 inline constexpr int64_t kQuantumBytes = 64 << 10;
 // One write asks the kernel to take about so much.
@@ -62,7 +65,7 @@ struct WriteScratch {
 };
 
 enum class FlushOutcome {
-  kDrained,  // nothing is left
+  kDrained,  // nothing is left, but for what waits for credit
   kBlocked,  // the socket is full
   kCapped,   // the socket may take more, but the turn is over: flush again
   kBroken,
@@ -75,6 +78,8 @@ struct FlushResult {
   uint32_t writes = 0;
   uint32_t partial_writes = 0;
   uint32_t would_block = 0;
+  // Subscriptions that have used up their credit and have more to send.
+  uint32_t starved = 0;
   // Of messages, headers and control frames left out.
   uint64_t messages_sent = 0;
   uint64_t message_bytes_sent = 0;
@@ -90,7 +95,8 @@ class SessionWriter {
   void QueueControl(const google::protobuf::MessageLite& frame);
   uint64_t control_bytes() const { return control_.size() - control_sent_; }
 
-  // The subscription's queue is not empty any more. No effect when it was active already.
+  // The subscription's queue is not empty any more (it has a backlog), or it was granted credit, or what needs
+  // credit was dropped. No effect when it was active already.
   void Activate(Subscription* subscription);
   // Its queue was emptied by a drop: it sends nothing more for now. The rest of a frame in flight stays its
   // own. (A flush would find out by itself, but until then empty() does not know.)
@@ -98,17 +104,24 @@ class SessionWriter {
   // It is about to be destroyed: the rest of its frame in flight leaves all the same, booked to nobody.
   void Forget(Subscription* subscription);
 
-  // Writes until drained, blocked, or `bytes_max` were taken. Queues whose last byte left are inactive
-  // afterwards.
+  // Writes until drained, blocked, or message bytes of `bytes_max` were taken. Queues whose last byte left
+  // are inactive afterwards.
   FlushResult Flush(Transport* transport, WriteScratch* scratch, uint64_t bytes_max);
 
-  // A circular list (next_active) of the subscriptions that have something to send; null when there is none.
+  // A circular list (backlog->next_active) of the subscriptions that have something to send; null when there is none.
   Subscription* active() const { return active_; }
+
+  // Those whose messages wait for credit; new ones come at the end.
+  const std::vector<Subscription*>& starved() const { return starved_; }
 
   // Whose frame is half on the wire; it need not be active. Null: nobody's, or it is gone.
   Subscription* in_flight() const { return rest_ ? rest_->owner : nullptr; }
 
+  // Whether nothing may be sent.
   bool empty() const { return !rest_ && header_rest_.empty() && control_bytes() == 0 && active_ == nullptr; }
+
+  // Copies the rest of the frame in flight, like SendQueue::CopyOut.
+  void CopyOutRest(MemoryAccount* account);
 
   // For closing: drops the control frames that have not begun to leave. The queues are the caller's to empty.
   void DropControl();
@@ -120,6 +133,9 @@ class SessionWriter {
   void GatherQueue(Subscription* subscription, bool alone, WriteScratch* scratch) const;
   void Book(const WriteScratch& scratch, size_t taken, FlushResult* result);
   void BookQueue(Subscription* subscription, uint32_t taken, bool whole, FlushResult* result);
+  void LeaveRound(Subscription* subscription);
+  void Starve(Subscription* subscription);
+  void StopStarving(Subscription* subscription);
   void SkipSentControl();
   void ClearControl();
   uint32_t control_frame_bytes() const;
@@ -141,6 +157,7 @@ class SessionWriter {
   uint32_t current_subscription_ = 0;
   // The next to send.
   Subscription* active_ = nullptr;
+  std::vector<Subscription*> starved_;
 };
 
 }  // namespace sluice

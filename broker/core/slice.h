@@ -29,6 +29,18 @@ struct Slice {
   std::string_view view() const { return {chunk->data() + offset, bytes}; }
 };
 
+// The largest chunk that a filter group makes for what waits for its blocked members.
+inline constexpr uint32_t kKeptChunkBytesMax = 64 << 10;
+
+// Whether to keep so many bytes of a chunk alive costs much more than to copy them: the chunk is a large one,
+// and if all who hold a piece of it copied as much, they would together need less than an eighth of it.
+inline bool BetterCopiedOut(const Chunk& chunk, uint64_t bytes) {
+  return chunk.capacity() > kKeptChunkBytesMax && bytes * chunk.refs() < chunk.capacity() / 8;
+}
+
+// A chunk of their own for some bytes.
+ChunkRef CopyOf(std::string_view bytes, MemoryAccount* account);
+
 }  // namespace sluice
 
 #endif  // SLUICE_BROKER_CORE_SLICE_H_

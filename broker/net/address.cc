@@ -87,6 +87,18 @@ SocketAddress::SocketAddress(const sockaddr* address, socklen_t bytes)
   std::memcpy(&storage_, address, bytes_);
 }
 
+bool SocketAddress::IsLoopback() const {
+  constexpr uint8_t kLoopbackNetwork = 127;
+  if (family() == AF_INET) {
+    const auto* ipv4 = reinterpret_cast<const sockaddr_in*>(&storage_);
+    return ntohl(ipv4->sin_addr.s_addr) >> 24 == kLoopbackNetwork;
+  }
+  if (family() != AF_INET6) return false;
+  const in6_addr& ipv6 = reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr;
+  if (IN6_IS_ADDR_V4MAPPED(&ipv6)) return ipv6.s6_addr[12] == kLoopbackNetwork;
+  return IN6_IS_ADDR_LOOPBACK(&ipv6);
+}
+
 std::string SocketAddress::ToString() const {
   std::array<char, INET6_ADDRSTRLEN> text;
   switch (family()) {

@@ -46,6 +46,9 @@ class SocketAddress {
   // "unknown" when it is empty, "local" for a socket without an address of the network.
   std::string ToString() const;
 
+  // Of 127.0.0.0/8 or ::1, also one of IPv4 in an IPv6 socket.
+  bool IsLoopback() const;
+
   // AF_UNSPEC when empty.
   int family() const { return storage_.ss_family; }
   // 0 when there is none.

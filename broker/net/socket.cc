@@ -54,6 +54,8 @@ socklen_t ReadTcpInfo(int fd, tcp_info* info) {
   return ::getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &bytes) == 0 ? bytes : 0;
 }
 
+absl::Duration Microseconds(uint64_t us) { return absl::Microseconds(static_cast<int64_t>(us)); }
+
 int SaturatedInt(uint32_t value) {
   return static_cast<int>(std::min<uint32_t>(value, std::numeric_limits<int>::max()));
 }
@@ -100,6 +102,23 @@ std::optional<uint64_t> Socket::BytesAcked() const {
   // Kernels before 4.1 fill less of the struct.
   if (bytes < offsetof(tcp_info, tcpi_bytes_acked) + sizeof info.tcpi_bytes_acked) return std::nullopt;
   return info.tcpi_bytes_acked;
+}
+
+std::optional<TcpProgress> Socket::Progress() const {
+  tcp_info info = {};
+  const socklen_t bytes = ReadTcpInfo(fd_.get(), &info);
+  // The last member that is read.
+  if (bytes < offsetof(tcp_info, tcpi_snd_wnd) + sizeof info.tcpi_snd_wnd) return std::nullopt;
+  return TcpProgress{.busy = Microseconds(info.tcpi_busy_time),
+                     .receive_window_limited = Microseconds(info.tcpi_rwnd_limited),
+                     .acked_bytes = info.tcpi_bytes_acked,
+                     .retransmitted_bytes = info.tcpi_bytes_retrans,
+                     .delivery_bytes_per_second = info.tcpi_delivery_rate,
+                     .unsent_bytes = info.tcpi_notsent_bytes,
+                     .receive_window_bytes = info.tcpi_snd_wnd,
+                     .segment_bytes_max = info.tcpi_snd_mss,
+                     .round_trip = Microseconds(info.tcpi_rtt),
+                     .round_trip_min = Microseconds(info.tcpi_min_rtt)};
 }
 
 uint64_t Socket::UnsentBytes() const {

@@ -62,6 +62,22 @@ struct SocketOptions {
   absl::Duration user_timeout = absl::ZeroDuration();
 };
 
+// What the kernel knows about how the peer takes what was written. Counts and times since the connection
+// began.
+struct TcpProgress {
+  absl::Duration busy;  // with something unsent or unacknowledged
+  absl::Duration receive_window_limited;
+  uint64_t acked_bytes = 0;
+  uint64_t retransmitted_bytes = 0;
+  uint64_t delivery_bytes_per_second = 0;  // as measured of late
+  uint64_t unsent_bytes = 0;
+  uint64_t receive_window_bytes = 0;  // the peer's, as it said last
+  uint64_t segment_bytes_max = 0;
+  // Of late, and the shortest ever.
+  absl::Duration round_trip;
+  absl::Duration round_trip_min;
+};
+
 class Socket {
  public:
   // Not connected; only good for being assigned to.
@@ -95,6 +111,9 @@ class Socket {
   // Bytes that the peer's kernel has acknowledged since the connection began; nullopt when that cannot be
   // told.
   std::optional<uint64_t> BytesAcked() const;
+
+  // In one system call; nullopt when the kernel does not tell all of it (before 5.4).
+  std::optional<TcpProgress> Progress() const;
 
   // Bytes that were written and that the peer's kernel has not acknowledged: under way, or not sent at all.
   // 0 when that cannot be told, or the connection is gone. Our end of the stream (ShutdownWrite) counts as

@@ -29,6 +29,7 @@ struct BenchFlags {
   std::optional<absl::Duration> duration;
   std::optional<double> rate;
   uint64_t window = 1 << 20;
+  std::optional<uint64_t> subscriber_window;
   bool open_loop = false;
   absl::Duration timeout = absl::Seconds(10);
   bool json = false;
@@ -46,6 +47,7 @@ BenchPlan PlanOf(const BenchFlags& flags) {
   plan.rate = flags.rate;
   plan.loop = flags.open_loop ? Loop::kOpen : Loop::kClosed;
   plan.patience = flags.timeout;
+  plan.subscriber_window_bytes = flags.subscriber_window;
   // So that two benches at one broker do not hear each other.
   const std::string prefix = fmt::format("bench.{:08x}", std::random_device()());
   for (uint64_t topic = 0; topic < flags.topics; ++topic)
@@ -157,7 +159,7 @@ void Bench::WaitForSubscribers() {
   moved_at_ = client::MonotonicNow();
   const auto complete = [&] {
     return std::all_of(subscribers_.begin(), subscribers_.end(), [&](const auto& subscriber) {
-      return !subscriber->healthy() || subscriber->received() >= published;
+      return !subscriber->healthy() || subscriber->distinct() >= published;
     });
   };
   // The last messages come within a moment; nobody tells us.
@@ -259,6 +261,10 @@ Subcommand AddBench(CLI::App* parent) {
       app, "-w,--window", &flags->window, {1, 1 << 30},
       "publishers stay at most so many bytes ahead of the slowest subscriber, so that none is cut by the "
       "measurement");
+  AddSize(app, "--subscriber-window", &flags->subscriber_window, {0, 1 << 30},
+          "how much the broker may send ahead of a subscriber; 0: all that the connection takes; without the "
+          "flag "
+          "it grows while the subscriber keeps up");
   app->add_flag("--open-loop", flags->open_loop, "publish as fast as the broker reads, whoever keeps up")
       ->excludes(window);
   AddDuration(app, "-t,--timeout", &flags->timeout, {absl::Milliseconds(100), absl::Hours(1)},

@@ -4,6 +4,7 @@
 #include <sys/prctl.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "client/cli/bench_payload.h"
 #include "client/cli/notices.h"
@@ -37,6 +38,10 @@ absl::Status BenchSubscriber::Start(const Console& console) {
   client_ = *std::move(client);
   SubscribeOptions subscribe;
   subscribe.run = Run::kInline;
+  subscribe.on_end = [this](const SubscriptionEnd& end) { OnEnd(end); };
+  if (plan_.subscriber_window_bytes.has_value()) {
+    subscribe.window_bytes = subscribe.window_bytes_max = *plan_.subscriber_window_bytes;
+  }
   absl::StatusOr<Subscription> subscription = client_->Subscribe(
       plan_.filter, [this](const MessageView& message) { OnMessage(message); }, std::move(subscribe));
   if (!subscription.ok()) return subscription.status();
@@ -51,19 +56,34 @@ void BenchSubscriber::OnMessage(const MessageView& message) {
     ++foreign_;
     return;
   }
-  checks_[stamp->publisher].OnReceived(stamp->sequence);
+  SequenceCheck& check = checks_[stamp->publisher];
+  const uint64_t repeated_before = check.repeated();
+  check.OnReceived(stamp->sequence);
   latency_ns_.Record(static_cast<uint64_t>(std::max<int64_t>(0, now_ns - stamp->sent_ns)));
   last_received_ns_ = now_ns;
   received_.store(received_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  if (check.repeated() == repeated_before) {
+    distinct_.store(distinct_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
   window_.OnReceived(index_, message.payload.size());
 }
 
 void BenchSubscriber::OnDisconnected(const DisconnectedEvent& event) {
   // We closed it ourselves.
   if (event.reason == Reason::kClientClosed) return;
+  Fail(fmt::format("subscriber {} {}", index_ + 1, Describe(event)));
+}
+
+void BenchSubscriber::OnEnd(const SubscriptionEnd& end) {
+  // We may have ended it ourselves.
+  if (!IsSlowConsumer(end.reason)) return;
+  Fail(fmt::format("subscriber {}: {}", index_ + 1, std::string(end.status.message())));
+}
+
+void BenchSubscriber::Fail(std::string problem) {
   {
     client::MutexLock lock(&mutex_);
-    problem_ = fmt::format("subscriber {} {}", index_ + 1, Describe(event));
+    problem_ = std::move(problem);
   }
   healthy_.store(false);
   window_.Leave(index_);
@@ -181,7 +201,8 @@ absl::Status BenchPublisher::PublishOne(std::string_view topic, std::string_view
   return status;
 }
 
-void BenchPublisher::Report(int64_t started_ns, BenchReport* report) const {
+void BenchPublisher::Report(int64_t started_ns, BenchReport* report) {
+  thread_.join();
   report->published += published();
   report->confirmed += confirmed_;
   report->publishing = std::max(report->publishing, absl::Nanoseconds(confirmed_ns_ - started_ns));

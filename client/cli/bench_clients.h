@@ -35,6 +35,8 @@ struct BenchPlan {
   // Of all publishers together.
   std::optional<double> rate;
   Loop loop = Loop::kClosed;
+  // How much the broker may send ahead of a subscriber; 0: no window. Nothing: the library's default.
+  std::optional<uint64_t> subscriber_window_bytes;
   // How long the broker, or a subscriber, may be silent before it is given up.
   absl::Duration patience;
 };
@@ -54,12 +56,17 @@ class BenchSubscriber {
 
   // Any thread.
   uint64_t received() const { return received_.load(std::memory_order_relaxed); }
+  // Without those that came again.
+  uint64_t distinct() const { return distinct_.load(std::memory_order_relaxed); }
   bool healthy() const { return healthy_.load(); }
 
  private:
   // On the I/O thread: the fastest, and it does not block.
   void OnMessage(const MessageView& message);
   void OnDisconnected(const DisconnectedEvent& event);
+  void OnEnd(const SubscriptionEnd& end);
+  // It gets nothing more.
+  void Fail(std::string problem);
 
   const BenchPlan& plan_;
   const uint32_t index_;
@@ -74,6 +81,7 @@ class BenchSubscriber {
   int64_t last_received_ns_ = 0;
 
   std::atomic<uint64_t> received_{0};
+  std::atomic<uint64_t> distinct_{0};
   std::atomic<bool> healthy_{true};
   mutable client::Mutex mutex_;
   std::string problem_ ABSL_GUARDED_BY(mutex_);
@@ -91,7 +99,7 @@ class BenchPublisher {
   // Readable once all is published and confirmed, or failed.
   const Event& finished() const { return finished_; }
   // After it has finished.
-  void Report(int64_t started_ns, BenchReport* report) const;
+  void Report(int64_t started_ns, BenchReport* report);
 
   // Any thread.
   uint64_t published() const { return published_.load(std::memory_order_relaxed); }

@@ -1,8 +1,8 @@
 // Runs a shell command that gets a message on its standard input, and returns what it prints.
 //
-//   CommandRunner runner({.command = "tr a-z A-Z", .timeout = absl::Seconds(30), .output_bytes_max = 1 <<
-//   20},
-//                        interrupt.fd());
+//   CommandRunner runner(
+//       {.command = "tr a-z A-Z", .timeout = absl::Seconds(30), .output_bytes_max = 1 << 20},
+//       interrupt.fd());
 //   CommandResult result = runner.Run(request);
 //
 // The command finds the topic in SLUICE_TOPIC; its standard error is ours.

@@ -74,6 +74,7 @@ void ConfirmedPublisher::Receipts::On(const absl::StatusOr<PublishReceipt>& rece
       sum.queued += receipt->queued;
       sum.dropped += receipt->dropped;
       sum.refused += receipt->refused;
+      sum.blocked += receipt->blocked;
     } else {
       ++failed;
     }

@@ -1,9 +1,8 @@
 // What a command talks to: standard output, notices and a progress line on standard error, and the signals.
 //
-//   console.Notice("disconnected: the broker is shutting down");     // "sluice: disconnected: …" on its own
-//   line console.Progress("1.2M messages/s");                             // on a terminal only, always the
-//   same line return console.Fail("cannot read standard input");               // a notice, and
-//   ExitCode::kFailure
+//   console.Notice("disconnected: the broker goes down");    // "sluice: disconnected: …" on its own line
+//   console.Progress("1.2M messages/s");                     // on a terminal only, always the same line
+//   return console.Fail("cannot read standard input");       // a notice, and ExitCode::kFailure
 //
 // Thread safety: Notice(), Progress() and Fail() from any thread; the rest by the main thread.
 #ifndef SLUICE_CLIENT_CLI_CONSOLE_H_

@@ -5,6 +5,8 @@
 //   const Ready ready = WaitFor({received.fd(), interrupt.fd()}, deadline);
 //   if (ready.has(0)) received.Clear();
 //
+// It only wakes: what one thread leaves for the other is guarded by a mutex, an atomic or a join.
+//
 // Thread safety: Event: any thread. WaitFor(): a pure function.
 #ifndef SLUICE_CLIENT_CLI_EVENT_H_
 #define SLUICE_CLIENT_CLI_EVENT_H_

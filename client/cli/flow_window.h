@@ -3,9 +3,8 @@
 //
 //   FlowWindow window(/*bytes_max=*/1 << 20, /*receivers=*/10);
 //   if (window.Take(size) == FlowWindow::Taken::kYes) Send();     // a sender; waits
-//   window.OnReceived(receiver, size);                            // a receiver, for each message of any
-//   sender window.Leave(receiver);                                       // it is gone: nobody waits for it
-//   any more
+//   window.OnReceived(receiver, size);    // a receiver, for each message of any sender
+//   window.Leave(receiver);               // it is gone: nobody waits for it any more
 //
 // Every receiver gets every message. A message larger than the window may go when nothing is ahead.
 //
@@ -31,8 +30,11 @@ class FlowWindow {
     std::atomic<uint64_t>& received = receivers_[receiver].bytes;
     const uint64_t before = received.load(std::memory_order_relaxed);
     received.store(before + bytes, std::memory_order_release);
-    // Waking costs more than counting: once per granule is soon enough.
-    if (before / granule_bytes_ != (before + bytes) / granule_bytes_) Tell();
+    // Waking costs more than counting: once per granule is soon enough, and when nothing more is to come.
+    if (before / granule_bytes_ != (before + bytes) / granule_bytes_ ||
+        before + bytes >= taken_.load(std::memory_order_relaxed)) {
+      Tell();
+    }
   }
   void Leave(uint32_t receiver);
   // Nobody waits from now on.

@@ -23,6 +23,14 @@ uint64_t Histogram::ValueAt(double quantile) const {
   return max_;
 }
 
+std::vector<std::pair<uint64_t, uint64_t>> Histogram::NonEmpty() const {
+  std::vector<std::pair<uint64_t, uint64_t>> buckets;
+  for (size_t i = 0; i < kBuckets; ++i) {
+    if (counts_[i] > 0) buckets.emplace_back(HighestOf(i), counts_[i]);
+  }
+  return buckets;
+}
+
 uint64_t Histogram::HighestOf(size_t bucket) {
   if (bucket < kExact) return bucket;
   // BucketOf() backwards: value >> shift lies in [128, 256).

@@ -12,6 +12,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace sluice::cli {
@@ -34,6 +35,9 @@ class Histogram {
   // The smallest value that a share of at least `quantile` (above 0, up to 1) of all does not exceed; the
   // upper end of its bucket, and never more than max(). 0 when there is none.
   uint64_t ValueAt(double quantile) const;
+
+  // Every bucket that is not empty: its highest value, and how often. For those who add up several runs.
+  std::vector<std::pair<uint64_t, uint64_t>> NonEmpty() const;
 
  private:
   // The first 256 buckets hold one value each. Behind them, each power of two has 128 buckets.

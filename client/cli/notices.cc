@@ -10,14 +10,64 @@ namespace sluice::cli {
 namespace {
 
 std::string Number(uint64_t value, Reason limit) {
-  const bool is_time = limit == Reason::kPendingAge || limit == Reason::kWriteTimeout;
+  const bool is_time =
+      limit == Reason::kPendingAge || limit == Reason::kWriteTimeout || limit == Reason::kBlockTimeout;
   return is_time ? ShowDuration(absl::Milliseconds(value)) : std::to_string(value);
+}
+
+std::string Rate(uint64_t bytes_per_second) {
+  return RoundedBytes(static_cast<double>(bytes_per_second)) + "/s";
+}
+
+// Empty when the broker could not tell.
+std::string Cause(const SlowConsumerEvent& event) {
+  std::string drain = Rate(event.drain_bytes_per_second);
+  std::string feed = Rate(event.feed_bytes_per_second);
+  const bool known = event.cause != LagCause::kUnknown;
+  if (known && event.drain_bytes_per_second > event.feed_bytes_per_second) {
+    return fmt::format("; catching up: {} is read of {}", drain, feed);
+  }
+  switch (event.cause) {
+    case LagCause::kApplication:
+      return fmt::format("; nobody reads here what comes ({})", feed);
+    case LagCause::kNetworkSlow:
+      return fmt::format("; the network is too slow: it brings {} of {}", drain, feed);
+    case LagCause::kNetworkLossy:
+      return fmt::format("; the network loses packets: it brings {} of {}", drain, feed);
+    case LagCause::kOverSubscribed:
+      return fmt::format("; more comes than is read here: {} of {}", drain, feed);
+    default:
+      return "";
+  }
 }
 
 uint64_t LostOf(const std::vector<SubscriptionLoss>& losses) {
   uint64_t lost = 0;
   for (const SubscriptionLoss& loss : losses) lost += loss.lost;
   return lost;
+}
+
+uint64_t ToldAtEndOf(const std::vector<SubscriptionLoss>& losses) {
+  uint64_t told = 0;
+  for (const SubscriptionLoss& loss : losses) told += loss.told_at_end;
+  return told;
+}
+
+// What became of the messages of a session that has ended.
+std::string Sum(const SessionCounts& counts, const std::vector<SubscriptionLoss>& losses) {
+  std::string text;
+  if (counts.pending_messages > 0) {
+    text += fmt::format("; {} waited, the oldest for {}", Counted(counts.pending_messages, "message"),
+                        ShowDuration(counts.oldest_age));
+  }
+  if (counts.dropped_messages > 0)
+    text += fmt::format("; {} dropped in all", Counted(counts.dropped_messages, "message"));
+  if (counts.conflated_messages > 0)
+    text += fmt::format("; {} replaced in all", Counted(counts.conflated_messages, "message"));
+  if (const uint64_t told = ToldAtEndOf(losses); told > 0) text += fmt::format(", {} told only now", told);
+  if (const uint64_t lost = LostOf(losses); lost > 0)
+    text += fmt::format("; {} lost", Counted(lost, "message"));
+  return text;
 }
 
 }  // namespace
@@ -28,9 +78,8 @@ std::string Describe(const ConnectedEvent& event) {
     text += fmt::format("; the session before ended: {}",
                         event.previous->text.empty() ? std::string(ReasonName(event.previous->reason))
                                                      : event.previous->text);
-    if (const uint64_t lost = LostOf(event.previous->losses); lost > 0) {
-      text += fmt::format("; {} lost", Counted(lost, "message"));
-    }
+    // Otherwise the disconnect has said it.
+    if (!event.previous->losses.empty()) text += Sum(event.previous->counts, event.previous->losses);
   }
   return text;
 }
@@ -44,8 +93,7 @@ std::string Describe(const DisconnectedEvent& event) {
     text += fmt::format("; limit {}, value {}", Number(event.limit, event.reason),
                         Number(event.value, event.reason));
   }
-  if (const uint64_t lost = LostOf(event.losses); lost > 0)
-    text += fmt::format("; {} lost", Counted(lost, "message"));
+  text += Sum(event.counts, event.losses);
   if (event.publishes_unknown > 0) {
     text += fmt::format("; the broker may or may not have {}",
                         Counted(event.publishes_unknown, "published message"));
@@ -60,8 +108,16 @@ std::string Describe(const DisconnectedEvent& event) {
 std::string Describe(const SlowConsumerEvent& event) {
   if (event.state == SlowConsumerEvent::State::kCleared)
     return fmt::format("keeping up again on {}", event.filter);
-  return fmt::format("falling behind on {}: {} {} of {}", event.filter, ReasonName(event.limit),
-                     Number(event.value, event.limit), Number(event.limit_value, event.limit));
+  std::string text = fmt::format("falling behind on {}: {} {} of {}", event.filter, ReasonName(event.limit),
+                                 Number(event.value, event.limit), Number(event.limit_value, event.limit));
+  if (event.soft_time > absl::ZeroDuration()) {
+    text += fmt::format(", a soft limit, which may be passed for {}", ShowDuration(event.soft_time));
+  }
+  text += Cause(event);
+  if (event.time_to_limit < absl::InfiniteDuration()) {
+    text += fmt::format("; the limit is reached in {}", RoundedDuration(event.time_to_limit));
+  }
+  return text;
 }
 
 std::string Describe(const GapEvent& event) {
@@ -82,7 +138,7 @@ ClientCallbacks Notices::callbacks() {
   callbacks.on_disconnected = [this](const DisconnectedEvent& event) { OnDisconnected(event); };
   callbacks.on_slow_consumer = [this](const SlowConsumerEvent& event) { console_.Notice(Describe(event)); };
   callbacks.on_gap = [this](const GapEvent& event) {
-    missed_.fetch_add(event.messages, std::memory_order_relaxed);
+    left_out_.fetch_add(event.messages, std::memory_order_relaxed);
     console_.Notice(Describe(event));
   };
   callbacks.on_error = [this](const ErrorEvent& event) { OnError(event); };
@@ -91,17 +147,21 @@ ClientCallbacks Notices::callbacks() {
 }
 
 void Notices::OnConnected(const ConnectedEvent& event) {
-  if (event.previous.has_value())
-    missed_.fetch_add(LostOf(event.previous->losses), std::memory_order_relaxed);
+  if (event.previous.has_value()) CountMissing(event.previous->losses);
   if (event.reconnects > 0) console_.Notice(Describe(event));
 }
 
 void Notices::OnDisconnected(const DisconnectedEvent& event) {
-  missed_.fetch_add(LostOf(event.losses), std::memory_order_relaxed);
+  CountMissing(event.losses);
   // We closed it ourselves.
   if (event.reason == Reason::kClientClosed) return;
   console_.Notice(Describe(event));
   if (event.retry == Retry::kGaveUp) gave_up_.Set();
+}
+
+void Notices::CountMissing(const std::vector<SubscriptionLoss>& losses) {
+  left_out_.fetch_add(ToldAtEndOf(losses), std::memory_order_relaxed);
+  lost_.fetch_add(LostOf(losses), std::memory_order_relaxed);
 }
 
 void Notices::OnError(const ErrorEvent& event) {

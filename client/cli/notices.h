@@ -3,8 +3,8 @@
 //   Notices notices(&console);
 //   options.callbacks = notices.callbacks();
 //
-// Thread safety: the callbacks run on the client's dispatch thread; missed() may be asked by any thread. It
-// outlives the client.
+// Thread safety: the callbacks run on the client's dispatch thread; left_out(), lost() and refused() may be
+// asked by any thread. It outlives the client.
 #ifndef SLUICE_CLIENT_CLI_NOTICES_H_
 #define SLUICE_CLIENT_CLI_NOTICES_H_
 
@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "client/cli/console.h"
 #include "client/cli/event.h"
@@ -37,8 +38,10 @@ class Notices {
   void NamePublishes(std::function<std::string(uint64_t)> name) { publish_name_ = std::move(name); }
   ClientCallbacks callbacks();
 
-  // Messages that matched and did not come: told by gaps, or found lost when a session ended.
-  uint64_t missed() const { return missed_.load(std::memory_order_relaxed); }
+  // Messages that matched and did not come: left out by the overflow policy and told, or found lost
+  // when a session ended.
+  uint64_t left_out() const { return left_out_.load(std::memory_order_relaxed); }
+  uint64_t lost() const { return lost_.load(std::memory_order_relaxed); }
   // Publishes that were refused.
   uint64_t refused() const { return refused_.load(std::memory_order_relaxed); }
   // Set once there will be no connection any more.
@@ -50,11 +53,13 @@ class Notices {
 
   void OnConnected(const ConnectedEvent& event);
   void OnDisconnected(const DisconnectedEvent& event);
+  void CountMissing(const std::vector<SubscriptionLoss>& losses);
   void OnError(const ErrorEvent& event);
 
   Console& console_;
   std::function<std::string(uint64_t)> publish_name_ = {};
-  std::atomic<uint64_t> missed_{0};
+  std::atomic<uint64_t> left_out_{0};
+  std::atomic<uint64_t> lost_{0};
   std::atomic<uint64_t> refused_{0};
   Event gave_up_;
 };

@@ -222,15 +222,20 @@ void Pub::Summarize(const PublishOutcome& outcome) const {
     object.Add("published", outcome.published).Add("bytes", publisher_->published_bytes());
     object.Add("confirmed", outcome.receipt.messages - outcome.receipt.refused);
     object.Add("matched", outcome.receipt.matched).Add("queued", outcome.receipt.queued);
-    object.Add("dropped", outcome.receipt.dropped).Add("refused", outcome.refused + refused_here_);
+    object.Add("dropped", outcome.receipt.dropped).Add("blocked", outcome.receipt.blocked);
+    object.Add("refused", outcome.refused + refused_here_);
     object.Add("unknown", outcome.unknown).Add("unsent", outcome.unsent).Add("seconds", seconds);
     // A reader who has gone is no reason to call publishing failed.
     static_cast<void>(console_.output().Write(object.ToString() + "\n"));
   } else if (flags_.verbose || console_.notices_are_for_a_terminal()) {
-    console_.Notice(fmt::format("the broker has {} ({}); for subscriptions: {} queued, {} dropped; {:.3g} s",
-                                Counted(outcome.receipt.messages - outcome.receipt.refused, "message"),
-                                RoundedBytes(static_cast<double>(publisher_->published_bytes())),
-                                outcome.receipt.queued, outcome.receipt.dropped, seconds));
+    const std::string blocked = outcome.receipt.pressure() == Pressure::kNone
+                                    ? ""
+                                    : fmt::format(" ({} over a limit: we waited)", outcome.receipt.blocked);
+    console_.Notice(
+        fmt::format("the broker has {} ({}); for subscriptions: {} queued{}, {} dropped; {:.3g} s",
+                    Counted(outcome.receipt.messages - outcome.receipt.refused, "message"),
+                    RoundedBytes(static_cast<double>(publisher_->published_bytes())), outcome.receipt.queued,
+                    blocked, outcome.receipt.dropped, seconds));
   }
 }
 

@@ -12,12 +12,12 @@
 #include <cerrno>
 #include <charconv>
 #include <system_error>
+#include <utility>
 
 #include "client/cli/event.h"
 #include "client/clock.h"
 #include "protocol/frame.h"
 #include "protocol/names.h"
-#include "protocol/publish.h"
 
 namespace sluice::cli {
 namespace {
@@ -55,7 +55,9 @@ absl::StatusOr<std::unique_ptr<RawReceiver>> RawReceiver::Connect(const std::str
   Descriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket) return ErrorStatus("cannot create a socket");
   // Before connecting: the window that the other side sees is agreed on then.
-  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes, sizeof receive_buffer_bytes);
+  if (receive_buffer_bytes > 0) {
+    ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes, sizeof receive_buffer_bytes);
+  }
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&*to), sizeof *to) != 0) {
     return ErrorStatus("cannot connect");
   }
@@ -71,13 +73,18 @@ absl::StatusOr<std::unique_ptr<RawReceiver>> RawReceiver::Connect(const std::str
   return receiver;
 }
 
-absl::Status RawReceiver::Subscribe(const std::string& filter, const v1::SubscriptionLimits& limits) {
+absl::Status RawReceiver::Subscribe(v1::Subscribe subscribe) {
   v1::ClientFrame frame;
-  frame.mutable_subscribe()->set_subscription(kSubscription);
-  frame.mutable_subscribe()->set_filter(filter);
-  *frame.mutable_subscribe()->mutable_limits() = limits;
+  subscribe.set_subscription(kSubscription);
+  *frame.mutable_subscribe() = std::move(subscribe);
   absl::Status status = Send(frame);
   return status.ok() ? ReadUntil([this] { return subscribed_; }, "Subscribed") : status;
+}
+
+absl::Status RawReceiver::Unsubscribe() {
+  v1::ClientFrame frame;
+  frame.mutable_unsubscribe()->set_subscription(kSubscription);
+  return Send(frame);
 }
 
 absl::Status RawReceiver::Send(const v1::ClientFrame& frame) {
@@ -140,12 +147,6 @@ absl::Status RawReceiver::TakeFrames() {
 }
 
 absl::Status RawReceiver::TakeFrame(std::string_view body) {
-  if (IsPublish(body)) {
-    MessageView message;
-    if (!ReadMessage(body, &message)) return absl::DataLossError("the broker sent what is no message");
-    payloads_.emplace_back(message.payload);
-    return absl::OkStatus();
-  }
   v1::ServerFrame frame;
   if (!frame.ParseFromArray(body.data(), static_cast<int>(body.size()))) {
     return absl::DataLossError("the broker sent what is no frame of this protocol");
@@ -156,6 +157,13 @@ absl::Status RawReceiver::TakeFrame(std::string_view body) {
       break;
     case v1::ServerFrame::kSubscribed:
       subscribed_ = true;
+      break;
+    case v1::ServerFrame::kMessage:
+    case v1::ServerFrame::kGap:
+      stream_.push_back(std::move(frame));
+      break;
+    case v1::ServerFrame::kUnsubscribed:
+      unsubscribed_ = frame.unsubscribed();
       break;
     case v1::ServerFrame::kError:
       return absl::FailedPreconditionError(frame.error().text());

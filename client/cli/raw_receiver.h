@@ -3,9 +3,11 @@
 //
 //   absl::StatusOr<std::unique_ptr<RawReceiver>> slow = RawReceiver::Connect("127.0.0.1:7584", "slow-reader",
 //   64 << 10);
-//   (*slow)->Subscribe("pictures", {});
+//   v1::Subscribe pictures;
+//   pictures.set_filter("pictures");
+//   (*slow)->Subscribe(pictures);
 //   (*slow)->Read(1 << 20);                              // now, at most so many bytes
-//   for (const std::string& payload : (*slow)->payloads()) …
+//   for (const v1::ServerFrame& frame : (*slow)->stream()) …
 //
 // Thread safety: none; one owner.
 #ifndef SLUICE_CLIENT_CLI_RAW_RECEIVER_H_
@@ -28,13 +30,16 @@ namespace sluice::cli {
 
 class RawReceiver {
  public:
-  // `address` is "IP:PORT". `receive_buffer_bytes`: what the kernel takes for us while we do not read.
+  // `address` is "IP:PORT". `receive_buffer_bytes`: what the kernel takes for us while we do not read;
+  // 0: as it thinks fit.
   static absl::StatusOr<std::unique_ptr<RawReceiver>> Connect(const std::string& address,
                                                               const std::string& name,
                                                               int receive_buffer_bytes);
 
-  // Waits until the broker says that it is in force.
-  absl::Status Subscribe(const std::string& filter, const v1::SubscriptionLimits& limits);
+  // Waits until the broker says that it is in force. There is one subscription, and we choose its number.
+  absl::Status Subscribe(v1::Subscribe subscribe);
+  // Asks for its end, and does not wait: unsubscribed() stands behind what is on its way.
+  absl::Status Unsubscribe();
 
   // Reads what has come, at most `bytes_max`, and how much that was. 0: nothing yet, or the end.
   absl::StatusOr<uint64_t> Read(uint64_t bytes_max);
@@ -45,9 +50,10 @@ class RawReceiver {
   bool ended() const { return ended_; }
 
   uint64_t bytes_read() const { return bytes_read_; }
-  // Of the messages that have arrived whole.
-  const std::vector<std::string>& payloads() const { return payloads_; }
+  // The messages and gaps that have arrived whole, in their order.
+  const std::vector<v1::ServerFrame>& stream() const { return stream_; }
   // Once the broker has said it.
+  const std::optional<v1::Unsubscribed>& unsubscribed() const { return unsubscribed_; }
   const std::optional<v1::Goodbye>& goodbye() const { return goodbye_; }
 
  private:
@@ -67,7 +73,8 @@ class RawReceiver {
   bool ended_ = false;
   bool connected_ = false;
   bool subscribed_ = false;
-  std::vector<std::string> payloads_;
+  std::vector<v1::ServerFrame> stream_;
+  std::optional<v1::Unsubscribed> unsubscribed_;
   std::optional<v1::Goodbye> goodbye_;
 };
 

@@ -9,7 +9,7 @@
 #include "client/cli/payload.h"
 #include "client/cli/reply.h"
 #include "client/cli/text.h"
-#include "client/clock.h"
+#include "client/mutex.h"
 
 namespace sluice::cli {
 namespace {
@@ -28,7 +28,8 @@ struct RequestFlags {
 // Where the reply arrives; the callback shares it, so that a late one finds it.
 struct Answer {
   Event came;
-  absl::StatusOr<ReceivedMessage> message = absl::UnknownError("no answer");
+  client::Mutex mutex;
+  absl::StatusOr<ReceivedMessage> message ABSL_GUARDED_BY(mutex) = absl::UnknownError("no answer");
 };
 
 ExitCode Print(const ReceivedMessage& reply, const RequestFlags& flags, Console& console) {
@@ -68,11 +69,15 @@ ExitCode Run(const RequestFlags& flags, Console& console) {
   const absl::Status asked =
       (*client)->Request({.topic = flags.topic, .payload = payload, .headers = ViewOf(flags.headers)},
                          flags.timeout, [answer](absl::StatusOr<ReceivedMessage> message) {
-                           answer->message = std::move(message);
+                           {
+                             client::MutexLock lock(&answer->mutex);
+                             answer->message = std::move(message);
+                           }
                            answer->came.Set();
                          });
   if (!asked.ok()) return console.Fail(asked);
   if (!WaitFor({answer->came.fd(), console.interrupt().fd()}).has(0)) return *console.interrupt().exit_code();
+  client::MutexLock lock(&answer->mutex);
   if (!answer->message.ok()) return console.Fail(answer->message.status());
   return Print(*answer->message, flags, console);
 }

@@ -6,11 +6,9 @@
 #include <random>
 
 #include "client/cli/bench_payload.h"
-#include "client/cli/flags.h"
 #include "client/cli/pacer.h"
 #include "client/cli/text.h"
 #include "client/cli/values.h"
-#include "client/clock.h"
 #include "protocol/names.h"
 
 namespace sluice::cli {
@@ -33,8 +31,6 @@ constexpr uint64_t kFloodBytes = 16 << 10;
 // The kernel's share and the limit are a few hundred; far more means that it is not cut.
 constexpr uint64_t kFloodMessagesMax = 20'000;
 
-constexpr absl::Duration kPatience = absl::Seconds(60);
-
 // FNV-1a: enough to see that no byte was changed, lost or moved.
 uint64_t Checksum(std::string_view bytes) {
   uint64_t hash = 0xcbf29ce484222325;
@@ -55,16 +51,16 @@ std::string MakePicture() {
 }  // namespace
 
 SlowConsumerDemo::SlowConsumerDemo(SlowConsumerOptions options, Console* console)
-    : options_(std::move(options)), console_(*console), picture_(MakePicture()) {}
+    : options_(std::move(options)),
+      stage_(console, options_.broker, [this](LogLine line) { OnLine(std::move(line)); }),
+      picture_(MakePicture()) {}
 
 SlowConsumerDemo::~SlowConsumerDemo() = default;
 
 ExitCode SlowConsumerDemo::Run() {
   const absl::Status status = RunAll();
-  if (console_.output().result() != Output::Result::kWritten) return console_.Fail(console_.output());
-  if (absl::IsCancelled(status)) return console_.interrupt().exit_code().value_or(ExitCode::kFailure);
-  if (!status.ok()) return console_.Fail(status);
-  return PrintNumbers() ? ExitCode::kDone : ExitCode::kFailure;
+  if (status.ok()) PrintNumbers();
+  return stage_.End(status);
 }
 
 absl::Status SlowConsumerDemo::RunAll() {
@@ -79,18 +75,14 @@ absl::Status SlowConsumerDemo::RunAll() {
 // ---- The acts ----
 
 absl::Status SlowConsumerDemo::Prepare() {
-  absl::StatusOr<std::unique_ptr<DemoBroker>> broker = DemoBroker::Start(
-      {.program = options_.broker,
-       // Debug shows each blocked write. The cut client reads its goodbye only after we have seen
-       // that it was cut.
-       .flags = {"--max-message=16MiB", "--log-level=debug", "--log-format=text", "--goodbye-timeout=20s"}},
-      console_.interrupt().fd());
-  if (!broker.ok()) return broker.status();
-  broker_ = *std::move(broker);
-  Print(fmt::format("A broker of our own serves at {}; it takes messages of up to 16 MiB.",
-                    broker_->address()));
+  // Debug shows each blocked write. The cut client reads its goodbye only after we have seen that it was cut.
+  absl::Status started = stage_.Start(
+      {"--max-message=16MiB", "--log-level=debug", "--log-format=text", "--goodbye-timeout=20s"});
+  if (!started.ok()) return started;
+  stage_.Print(
+      fmt::format("A broker of our own serves at {}; it takes messages of up to 16 MiB.", stage_.address()));
 
-  absl::StatusOr<std::unique_ptr<Client>> healthy = ConnectClient("healthy");
+  absl::StatusOr<std::unique_ptr<Client>> healthy = stage_.ConnectClient("healthy");
   if (!healthy.ok()) return healthy.status();
   healthy_ = *std::move(healthy);
   absl::StatusOr<Subscription> subscription =
@@ -108,64 +100,61 @@ absl::Status SlowConsumerDemo::Prepare() {
   if (!subscription.ok()) return subscription.status();
   subscription_ = *std::move(subscription);
 
-  absl::StatusOr<std::unique_ptr<Client>> publisher = ConnectClient("publisher");
+  absl::StatusOr<std::unique_ptr<Client>> publisher = stage_.ConnectClient("publisher");
   if (!publisher.ok()) return publisher.status();
   publisher_ = *std::move(publisher);
 
   absl::StatusOr<std::unique_ptr<RawReceiver>> slow =
-      RawReceiver::Connect(broker_->address(), kSlowName, kReceiveBufferBytes);
+      RawReceiver::Connect(stage_.address(), kSlowName, kReceiveBufferBytes);
   if (!slow.ok()) return slow.status();
   slow_ = *std::move(slow);
-  return slow_->Subscribe(kPictures, {});
+  v1::Subscribe pictures;
+  pictures.set_filter(kPictures);
+  return slow_->Subscribe(std::move(pictures));
 }
 
 absl::Status SlowConsumerDemo::ReadWithPauses() {
-  Print(fmt::format("\n{} gets a message of {} bytes and does not read yet. The broker says:", kSlowName,
-                    kPictureBytes));
+  stage_.Print(fmt::format(
+      "\n{} gets a message of {} bytes and does not read yet. The broker says:", kSlowName, kPictureBytes));
   if (absl::Status status = publisher_->Publish(kPictures, picture_); !status.ok()) return status;
-  if (absl::Status status = WaitUntil([this] { return !slow_story_.blocked.empty(); }, "the write to block");
+  if (absl::Status status =
+          stage_.WaitUntil([this] { return !slow_story_.blocked.empty(); }, "the write to block");
       !status.ok()) {
     return status;
   }
-  Print(fmt::format(
+  stage_.Print(fmt::format(
       "\nIt reads 1 MiB at a time and pauses for {}. Meanwhile the healthy subscriber gets {} in each "
       "pause.",
       ShowDuration(options_.pause), Counted(kTicksPerPause, "message")));
-  while (slow_->payloads().empty()) {
+  while (slow_->stream().empty()) {
     if (slow_story_.drained.empty()) {
       if (absl::Status status = Tick(kTicksPerPause); !status.ok()) return status;
       // The broker's last byte may have left while the ticks were on their way; then they do not count.
       if (slow_story_.drained.empty()) ticks_while_blocked_ = ticks_sent_;
-      if (absl::Status status = Pause(); !status.ok()) return status;
+      if (absl::Status status = stage_.Pause(options_.pause); !status.ok()) return status;
     }
-    // A step is a step however the kernel deals it out.
-    const uint64_t until = slow_->bytes_read() + kStepBytes;
-    absl::Status read_status;
-    const auto step_done = [&] {
-      const absl::StatusOr<uint64_t> read = slow_->Read(until - slow_->bytes_read());
-      read_status = read.status();
-      return !read.ok() || slow_->bytes_read() >= until || !slow_->payloads().empty() || slow_->ended();
-    };
-    if (absl::Status status = WaitUntil(step_done, "the rest of the message", slow_->fd()); !status.ok())
-      return status;
-    if (!read_status.ok()) return read_status;
-    if (slow_->ended() && slow_->payloads().empty())
+    const auto arrived = [&] { return !slow_->stream().empty(); };
+    absl::Status status = stage_.Read(slow_.get(), kStepBytes, arrived, "the rest of the message");
+    if (!status.ok()) return status;
+    if (slow_->ended() && slow_->stream().empty())
       return absl::UnavailableError("the broker cut the slow reader");
     ++steps_;
   }
-  return WaitUntil([this] { return !slow_story_.drained.empty(); }, "the write to be drained");
+  return stage_.WaitUntil([this] { return !slow_story_.drained.empty(); }, "the write to be drained");
 }
 
 absl::Status SlowConsumerDemo::NeverRead() {
-  Print(fmt::format("\n{} subscribes, lets no more than {} wait for it, and does not read. The broker says:",
-                    kStuckName, Counted(kStuckPendingMessages, "message")));
+  stage_.Print(fmt::format(
+      "\n{} subscribes, lets no more than {} wait for it, and does not read. The broker says:", kStuckName,
+      Counted(kStuckPendingMessages, "message")));
   absl::StatusOr<std::unique_ptr<RawReceiver>> stuck =
-      RawReceiver::Connect(broker_->address(), kStuckName, kReceiveBufferBytes);
+      RawReceiver::Connect(stage_.address(), kStuckName, kReceiveBufferBytes);
   if (!stuck.ok()) return stuck.status();
   stuck_ = *std::move(stuck);
-  v1::SubscriptionLimits limits;
-  limits.set_pending_messages_max(kStuckPendingMessages);
-  if (absl::Status status = stuck_->Subscribe(kFlood, limits); !status.ok()) return status;
+  v1::Subscribe flood;
+  flood.set_filter(kFlood);
+  flood.mutable_limits()->set_pending_messages_max(kStuckPendingMessages);
+  if (absl::Status status = stuck_->Subscribe(std::move(flood)); !status.ok()) return status;
 
   const std::string payload(kFloodBytes, '~');
   for (uint64_t sent = 0; stuck_story_.cut.empty(); ++sent) {
@@ -178,31 +167,18 @@ absl::Status SlowConsumerDemo::NeverRead() {
     if (absl::Status status = Tick(1); !status.ok()) return status;
   }
   // Now it reads what is left for it, and finds why.
-  absl::Status read_status;
-  const auto all_read = [&] {
-    read_status = stuck_->Read(UINT64_MAX).status();
-    return !read_status.ok() || stuck_->ended();
-  };
-  if (absl::Status status = WaitUntil(all_read, "the end of the cut connection", stuck_->fd());
-      !status.ok()) {
-    return status;
-  }
-  return read_status;
+  const auto never = [] { return false; };
+  return stage_.Read(stuck_.get(), UINT64_MAX, never, "the end of the cut connection");
 }
 
 absl::Status SlowConsumerDemo::TakeLeave() {
   subscription_.Unsubscribe();
   for (const std::unique_ptr<RawReceiver>* receiver : {&slow_, &stuck_}) (*receiver)->Close();
   for (const std::unique_ptr<Client>* client : {&publisher_, &healthy_}) (*client)->Close().IgnoreError();
-  broker_end_ = broker_->Stop();
   return absl::OkStatus();
 }
 
 // ---- What they are made of ----
-
-absl::StatusOr<std::unique_ptr<Client>> SlowConsumerDemo::ConnectClient(const std::string& name) const {
-  return Connect({.server = broker_->address(), .name = name, .connect_timeout = kPatience}, {}, console_);
-}
 
 absl::Status SlowConsumerDemo::Tick(uint64_t count) {
   for (uint64_t i = 0; i < count; ++i) {
@@ -216,114 +192,64 @@ absl::Status SlowConsumerDemo::Tick(uint64_t count) {
     client::MutexLock lock(&ticks_->mutex);
     return ticks_->received >= ticks_sent_;
   };
-  return WaitUntil(all_received, "the healthy subscriber's messages", ticks_->changed.fd());
+  return stage_.WaitUntil(all_received, "the healthy subscriber's messages", ticks_->changed.fd());
 }
 
-absl::Status SlowConsumerDemo::WaitUntil(const std::function<bool()>& condition, std::string_view what,
-                                         int fd) {
-  const absl::Time deadline = client::DeadlineIn(kPatience);
-  for (;;) {
-    if (absl::Status status = ReadLog(); !status.ok()) return status;
-    if (condition()) return absl::OkStatus();
-    const Ready ready =
-        WaitFor({console_.interrupt().fd(), broker_->log_fd(), console_.output().hangup_fd(), fd}, deadline);
-    if (ready.has(0)) return absl::CancelledError("a signal came");
-    if (ready.none()) {
-      return absl::DeadlineExceededError(fmt::format("waited {} for {}", ShowDuration(kPatience), what));
-    }
-  }
-}
-
-absl::Status SlowConsumerDemo::Pause() {
-  const absl::Time end = client::DeadlineIn(options_.pause);
-  for (;;) {
-    const Ready ready =
-        WaitFor({console_.interrupt().fd(), broker_->log_fd(), console_.output().hangup_fd()}, end);
-    if (ready.none()) return absl::OkStatus();
-    if (ready.has(0)) return absl::CancelledError("a signal came");
-    if (absl::Status status = ReadLog(); !status.ok()) return status;
-  }
-}
-
-absl::Status SlowConsumerDemo::ReadLog() {
-  for (LogLine& line : broker_->ReadLog()) {
-    const std::string_view client = line.Field("client");
-    if (client != kSlowName && client != kStuckName) continue;
-    Print("  " + line.text);
-    Story& story = client == kSlowName ? slow_story_ : stuck_story_;
-    if (line.message == "write blocked: EPOLLOUT armed")
-      story.blocked.push_back(std::move(line));
-    else if (line.message == "write resumed")
-      story.resumed.push_back(std::move(line));
-    else if (line.message == "drained: EPOLLOUT removed")
-      story.drained.push_back(std::move(line));
-    else if (line.message == "slow consumer disconnected")
-      story.cut.push_back(std::move(line));
-  }
-  if (broker_->ended()) return absl::UnavailableError("the broker has ended by itself");
-  if (console_.output().CheckReader() != Output::Result::kWritten) return absl::AbortedError("no output");
-  return absl::OkStatus();
-}
-
-void SlowConsumerDemo::Print(std::string_view text) {
-  std::string line;
-  for (size_t begin = 0; begin <= text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    AppendForTerminal(text.substr(begin, end - begin), &line);
-    line.push_back('\n');
-    begin = end + 1;
-  }
-  // ReadLog() finds out when nobody reads it.
-  static_cast<void>(console_.output().Write(line));
-}
-
-void SlowConsumerDemo::Result(bool holds, std::string_view text) {
-  if (!holds) all_hold_ = false;
-  Print(fmt::format("  {} {}", holds ? "ok    " : "FAILED", text));
+void SlowConsumerDemo::OnLine(LogLine line) {
+  const std::string_view client = line.Field("client");
+  if (client != kSlowName && client != kStuckName) return;
+  stage_.Print("  " + line.text);
+  Story& story = client == kSlowName ? slow_story_ : stuck_story_;
+  if (line.message == "write blocked: EPOLLOUT armed")
+    story.blocked.push_back(std::move(line));
+  else if (line.message == "write resumed")
+    story.resumed.push_back(std::move(line));
+  else if (line.message == "drained: EPOLLOUT removed")
+    story.drained.push_back(std::move(line));
+  else if (line.message == "slow consumer disconnected")
+    story.cut.push_back(std::move(line));
 }
 
 // ---- The numbers ----
 
-bool SlowConsumerDemo::PrintNumbers() {
-  Print("\nThe numbers:");
+void SlowConsumerDemo::PrintNumbers() {
+  stage_.Print("\nThe numbers:");
   PrintSlow();
   PrintHealthy();
   PrintStuck();
-  Result(broker_end_.in_order(), fmt::format("told to stop, the broker {}", broker_end_.ToString()));
-  Print(all_hold_ ? "\nAll of it held." : "\nNot all of it held.");
-  return all_hold_;
+  stage_.StopBroker();
 }
 
 void SlowConsumerDemo::PrintSlow() {
   const LogLine& first = slow_story_.blocked.front();
-  Result(
+  stage_.Result(
       first.Number("taken_bytes") < first.Number("offered_bytes") && first.Number("pending_bytes") > 0,
       fmt::format("first write: {} bytes offered, {} taken, {} left pending", first.Number("offered_bytes"),
                   first.Number("taken_bytes"), first.Number("pending_bytes")));
 
   const size_t armed = slow_story_.blocked.size();
   const size_t removed = slow_story_.drained.size();
-  Result(armed == removed,
-         fmt::format("EPOLLOUT armed {}, removed {}", Counted(armed, "time"), Counted(removed, "time")));
+  stage_.Result(armed == removed, fmt::format("EPOLLOUT armed {}, removed {}", Counted(armed, "time"),
+                                              Counted(removed, "time")));
 
   std::vector<uint64_t> progress;
   for (const LogLine& line : slow_story_.resumed) progress.push_back(line.Number("progress"));
   const bool rises =
       std::is_sorted(progress.begin(), progress.end()) && !progress.empty() && progress.back() == 100;
-  Result(progress.size() > 1 && rises,
-         fmt::format("resumed {} from {}% to {}%, while it was read in {}", Counted(progress.size(), "time"),
-                     progress.empty() ? 0 : progress.front(), progress.empty() ? 0 : progress.back(),
-                     Counted(steps_, "step")));
+  stage_.Result(progress.size() > 1 && rises,
+                fmt::format("resumed {} from {}% to {}%, while it was read in {}",
+                            Counted(progress.size(), "time"), progress.empty() ? 0 : progress.front(),
+                            progress.empty() ? 0 : progress.back(), Counted(steps_, "step")));
 
-  const std::string& arrived = slow_->payloads().front();
+  const std::string& arrived = slow_->stream().front().message().payload();
   const bool intact = arrived.size() == kPictureBytes && Checksum(arrived) == Checksum(picture_);
-  Result(intact, fmt::format("{} of {} bytes arrived, checksum {:016x}, sent was {:016x}", arrived.size(),
-                             kPictureBytes, Checksum(arrived), Checksum(picture_)));
+  stage_.Result(intact, fmt::format("{} of {} bytes arrived, checksum {:016x}, sent was {:016x}",
+                                    arrived.size(), kPictureBytes, Checksum(arrived), Checksum(picture_)));
 }
 
 void SlowConsumerDemo::PrintHealthy() {
   client::MutexLock lock(&ticks_->mutex);
-  Result(
+  stage_.Result(
       ticks_->received == ticks_sent_ && ticks_->out_of_order == 0 && ticks_while_blocked_ > 0,
       fmt::format(
           "the healthy subscriber received {} of {}, in order; {} of them while {} was blocked; the slowest "
@@ -335,11 +261,11 @@ void SlowConsumerDemo::PrintHealthy() {
 void SlowConsumerDemo::PrintStuck() {
   const LogLine& cut = stuck_story_.cut.front();
   const std::optional<v1::Goodbye>& goodbye = stuck_->goodbye();
-  Result(goodbye.has_value() && goodbye->reason() == v1::REASON_PENDING_MESSAGES,
-         fmt::format(
-             "{} was cut: {}, limit {}, value {}; {}", kStuckName, cut.Field("reason"), cut.Number("limit"),
-             cut.Number("value"),
-             goodbye.has_value() ? fmt::format("it was told: {}", goodbye->text()) : "it was not told why"));
+  stage_.Result(goodbye.has_value() && goodbye->reason() == v1::REASON_PENDING_MESSAGES,
+                fmt::format("{} was cut: {}, limit {}, value {}; {}", kStuckName, cut.Field("reason"),
+                            cut.Number("limit"), cut.Number("value"),
+                            goodbye.has_value() ? fmt::format("it was told: {}", goodbye->text())
+                                                : "it was not told why"));
 }
 
 }  // namespace sluice::cli

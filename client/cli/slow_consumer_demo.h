@@ -3,8 +3,7 @@
 //
 // A broker of its own, and three subscribers:
 //   * one takes a 10 MiB message in steps with pauses: the broker's log shows how the write blocks, goes on
-//   each time
-//     the reader has made room, and is done;
+//     each time the reader has made room, and is done;
 //   * a healthy one, beside it, gets every message of its own while the other one is blocked;
 //   * one never reads: the broker cuts it and says why.
 //
@@ -16,7 +15,6 @@
 #define SLUICE_CLIENT_CLI_SLOW_CONSUMER_DEMO_H_
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -24,8 +22,10 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "client/cli/broker_log.h"
 #include "client/cli/console.h"
-#include "client/cli/demo_broker.h"
+#include "client/cli/demo_stage.h"
+#include "client/cli/event.h"
 #include "client/cli/raw_receiver.h"
 #include "client/client.h"
 #include "client/mutex.h"
@@ -66,26 +66,18 @@ class SlowConsumerDemo {
   absl::Status ReadWithPauses();
   absl::Status NeverRead();
   absl::Status TakeLeave();
-  // Whether everything was as it should be.
-  bool PrintNumbers();
+  void PrintNumbers();
   void PrintSlow();
   void PrintHealthy();
   void PrintStuck();
 
-  absl::StatusOr<std::unique_ptr<Client>> ConnectClient(const std::string& name) const;
   // Publishes `count` messages to the healthy subscriber and waits until it has them.
   absl::Status Tick(uint64_t count);
-  // Prints the log as it comes and waits until `condition` holds; `what` for the error.
-  absl::Status WaitUntil(const std::function<bool()>& condition, std::string_view what, int fd = -1);
-  absl::Status Pause();
-  absl::Status ReadLog();
-  void Print(std::string_view text);
-  // A line of the result: whether it is as it should be, and what it says.
-  void Result(bool holds, std::string_view text);
+  // Prints what the broker's log says about the two slow ones, and notes it.
+  void OnLine(LogLine line);
 
   const SlowConsumerOptions options_;
-  Console& console_;
-  std::unique_ptr<DemoBroker> broker_;
+  DemoStage stage_;
   std::shared_ptr<Ticks> ticks_ = std::make_shared<Ticks>();
   std::unique_ptr<Client> healthy_;
   Subscription subscription_;
@@ -99,8 +91,6 @@ class SlowConsumerDemo {
   uint64_t ticks_sent_ = 0;
   uint64_t ticks_while_blocked_ = 0;
   uint64_t steps_ = 0;
-  ProcessEnd broker_end_;
-  bool all_hold_ = true;
 };
 
 }  // namespace sluice::cli

@@ -5,6 +5,9 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
+#include <iterator>
+#include <string_view>
+#include <utility>
 
 #include "client/cli/message_format.h"
 #include "client/cli/notices.h"
@@ -21,6 +24,10 @@ struct SubFlags {
   std::optional<uint64_t> count;
   std::optional<absl::Duration> timeout;
   std::string queue_group;
+  std::string overflow;  // a name in kOverflowPolicies; empty: the broker's default
+  std::string conflate_header;
+  SubscriptionLimits limits;
+  std::optional<uint64_t> window_bytes;
   uint64_t read_ahead_bytes = 64 << 20;
   bool raw = false;
   bool json = false;
@@ -31,6 +38,32 @@ struct SubFlags {
 // written in large pieces, and a single message at once.
 constexpr absl::Duration kGatherFor = absl::Milliseconds(1);
 constexpr size_t kGatherBytes = 64 << 10;
+
+constexpr std::pair<std::string_view, OverflowPolicy> kOverflowPolicies[] = {
+    {"disconnect", OverflowPolicy::kDisconnect},
+    {"drop-oldest", OverflowPolicy::kDropOldest},
+    {"drop-newest", OverflowPolicy::kDropNewest},
+    {"conflate", OverflowPolicy::kConflate},
+    {"block", OverflowPolicy::kBlock},
+};
+
+std::vector<std::string> NamesOfPolicies() {
+  std::vector<std::string> names;
+  for (const auto& [name, policy] : kOverflowPolicies) names.emplace_back(name);
+  return names;
+}
+
+OverflowPolicy PolicyOf(const SubFlags& flags) {
+  const auto named = std::find_if(std::begin(kOverflowPolicies), std::end(kOverflowPolicies),
+                                  [&](const auto& one) { return one.first == flags.overflow; });
+  return named == std::end(kOverflowPolicies) ? OverflowPolicy::kDefault : named->second;
+}
+
+// Whether the broker may leave messages out, and tells.
+bool LeavesOut(OverflowPolicy policy) {
+  return policy == OverflowPolicy::kDropOldest || policy == OverflowPolicy::kDropNewest ||
+         policy == OverflowPolicy::kConflate;
+}
 
 // One run of `sluice sub`.
 class Sub {
@@ -60,6 +93,7 @@ class Sub {
   Notices notices_;
   OutputQueue queue_;
   const MessageFormat format_ = Format();
+  const OverflowPolicy overflow_ = PolicyOf(flags_);
   std::unique_ptr<Client> client_;
   std::vector<Subscription> subscriptions_;
   std::string batch_;
@@ -107,8 +141,13 @@ ExitCode Sub::Run() {
 absl::Status Sub::Subscribe() {
   SubscribeOptions options;
   options.queue_group = flags_.queue_group;
-  // The broker counts, so that no other member of the group misses what this one would not print.
-  options.messages_max = flags_.count.value_or(0);
+  options.overflow = overflow_;
+  options.conflate_header = flags_.conflate_header;
+  options.limits = flags_.limits;
+  if (flags_.window_bytes.has_value()) options.window_bytes = options.window_bytes_max = *flags_.window_bytes;
+  // The broker counts, so that no other member of the group misses what this one would not print; but it
+  // counts what it leaves out, too.
+  if (!LeavesOut(overflow_)) options.messages_max = flags_.count.value_or(0);
   options.on_end = [this](const SubscriptionEnd& end) { OnEnd(end); };
   for (const std::string& filter : flags_.filters) {
     absl::StatusOr<Subscription> subscription = client_->Subscribe(
@@ -123,10 +162,12 @@ absl::Status Sub::Subscribe() {
 void Sub::OnMessage(const MessageView& message) {
   // With several filters the broker counts for each.
   if (taken_ >= count_max()) return;
-  const auto append = [&](std::string* out) { AppendMessage(message, format_, out); };
+  // Counted with the queue's lock held: what the writer takes and what it is told of go together.
+  const auto append = [&](std::string* out) {
+    AppendMessage(message, format_, out);
+    printed_.store(++taken_, std::memory_order_relaxed);
+  };
   if (queue_.Push(append) == OutputQueue::Pushed::kClosed) return;
-  ++taken_;
-  printed_.store(taken_, std::memory_order_relaxed);
   if (taken_ == count_max()) complete_.Set();
 }
 
@@ -166,7 +207,9 @@ Output::Result Sub::WriteBatch() {
 
 ExitCode Sub::Conclude() {
   const uint64_t printed = printed_.load();
-  const uint64_t missed = notices_.missed();
+  const uint64_t missed = notices_.lost() + notices_.left_out();
+  // What was asked for is no failure.
+  const uint64_t unwanted = notices_.lost() + (LeavesOut(overflow_) ? 0 : notices_.left_out());
   const bool counted = flags_.count.has_value();
   const bool interrupted = console_.interrupt().exit_code().has_value();
   if (counted && printed == *flags_.count) return ExitCode::kDone;
@@ -177,12 +220,12 @@ ExitCode Sub::Conclude() {
   if (interrupted) {
     // Without a count, to be interrupted is how it ends.
     if (counted) return *console_.interrupt().exit_code();
-    return missed > 0 ? ExitCode::kFailure : ExitCode::kDone;
+    return unwanted > 0 ? ExitCode::kFailure : ExitCode::kDone;
   }
   if (WaitFor({complete_.fd(), notices_.gave_up().fd()}, absl::InfinitePast()).none()) {
     // The time is over.
     if (counted) return ExitCode::kTimeout;
-    return missed > 0 ? ExitCode::kFailure : ExitCode::kDone;
+    return unwanted > 0 ? ExitCode::kFailure : ExitCode::kDone;
   }
   return ExitCode::kFailure;
 }
@@ -192,6 +235,9 @@ void CheckTogether(const SubFlags& flags) {
     Refuse(
         "--count with --queue allows one FILTER: the broker counts for each, and would deal this member too "
         "many");
+  }
+  if (!flags.conflate_header.empty() && PolicyOf(flags) != OverflowPolicy::kConflate) {
+    Refuse("--conflate-header goes with --overflow conflate");
   }
 }
 
@@ -216,6 +262,28 @@ Subcommand AddSub(CLI::App* parent) {
   app->add_option("-q,--queue", flags->queue_group,
                   "share the messages with the other members of this queue group: each goes to one of them")
       ->type_name("GROUP");
+  CLI::Option* overflow =
+      app->add_option(
+             "--overflow", flags->overflow,
+             "what the broker does when we fall behind our limits: disconnect, drop-oldest, drop-newest, "
+             "conflate (only the newest message of each topic waits), or block (publishers wait for us, "
+             "for a time); said on standard error")
+          ->check(CLI::IsMember(NamesOfPolicies()).description(""))
+          ->type_name("POLICY");
+  app->add_option("--conflate-header", flags->conflate_header,
+                  "with --overflow conflate: the newest of each value of this header, instead of each topic")
+      ->type_name("NAME")
+      ->needs(overflow);
+  AddSize(app, "--pending-bytes-max", &flags->limits.pending_bytes_max, {0, 1 << 30},
+          "the most that may wait at the broker for each FILTER; 0: the broker's default");
+  AddCount(app, "--pending-messages-max", &flags->limits.pending_messages_max, {0, 1'000'000'000},
+           "the same in messages");
+  AddDuration(app, "--pending-age-max", &flags->limits.pending_age_max,
+              {absl::ZeroDuration(), absl::Hours(24 * 365)}, "how long a message may wait there");
+  AddSize(
+      app, "--window", &flags->window_bytes, {0, 1 << 30},
+      "how much the broker may send ahead of what is printed, for each FILTER; 0: all that the connection "
+      "takes; without the flag it grows while the output keeps up");
   AddSize(app, "--read-ahead", &flags->read_ahead_bytes, {1 << 10, 1 << 30},
           "how far to read ahead of a slow reader of the output; then nothing is read from the broker, which "
           "sees the "
@@ -226,6 +294,7 @@ Subcommand AddSub(CLI::App* parent) {
             "  sluice sub 'ticks.>'\n"
             "  sluice sub logs.syslog --raw | grep sshd\n"
             "  sluice sub 'jobs.*' --queue workers --count 10 --json\n"
+            "  sluice sub 'ticks.>' --overflow conflate\n"
             "Without --count it ends with Ctrl-C or at --timeout, with 0 if no message was missed.\n");
   app->final_callback([flags] { CheckTogether(*flags); });
   return {app, [flags](Console& console) { return Sub(*flags, &console).Run(); }};

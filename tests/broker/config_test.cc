@@ -81,12 +81,14 @@ void ExpectSame(const Config& a, const Config& b) {
   for (const Setting& setting : Settings()) {
     std::visit([&](auto member) { EXPECT_TRUE(a.*member == b.*member) << setting.flag; }, setting.member);
   }
+  EXPECT_TRUE(a.subscription_rules == b.subscription_rules);
 }
 
 // A value that is allowed and not the default, also together with the others.
 std::string AnotherValue(const Setting& setting) {
   if (setting.flag == "pending-bytes-max") return "3MiB";
   if (setting.flag == "session-bytes-max") return "4000000001";
+  if (setting.flag == "pending-age-soft") return "4s";
   switch (setting.kind) {
     case SettingKind::kAddress:
     case SettingKind::kAddressOrOff:
@@ -102,6 +104,10 @@ std::string AnotherValue(const Setting& setting) {
       return "trace";
     case SettingKind::kLogFormat:
       return "json";
+    case SettingKind::kOnOverflow:
+      return "observe";
+    case SettingKind::kSysTopics:
+      return "everyone";
   }
   return "";
 }
@@ -569,6 +575,150 @@ TEST_F(ConfigFileTest, RefusesASessionThatHoldsLessThanOneSubscription) {
   EXPECT_EQ(Parse({"--session-bytes-max", "4MiB", "--pending-bytes-max", "4MiB"}).next, NextStep::kRun);
   // No limit per subscription: two messages must fit all the same.
   EXPECT_EQ(Parse({"--session-bytes-max", "1MiB", "--pending-bytes-max", "0"}).next, NextStep::kFail);
+}
+
+TEST_F(ConfigFileTest, RefusesASoftLimitAboveTheHardOne) {
+  EXPECT_THAT(Problems("[limits]\npending_bytes_soft = \"9MiB\"\n"),
+              ElementsAre("sluiced.toml:2: limits.pending_bytes_soft: 9MiB is above the hard limit; with "
+                          "pending_bytes_max 8MiB allowed: 1KiB to 8MiB, or 0 (none)"));
+  EXPECT_THAT(Problems("[limits]\npending_messages_max = 10\npending_messages_soft = 11\n"),
+              ElementsAre("sluiced.toml:3: limits.pending_messages_soft: 11 is above the hard limit; with "
+                          "pending_messages_max 10 allowed: 1 to 10, or 0 (none)"));
+  EXPECT_THAT(Problems("[limits]\npending_age_soft = \"61s\"\n"),
+              ElementsAre("sluiced.toml:2: limits.pending_age_soft: 61s is above the hard limit; with "
+                          "pending_age_max 60s allowed: 100ms to 60s, or 0 (none)"));
+  EXPECT_EQ(Parse({"--pending-messages-soft=131072", "--soft-time=100ms"}).next, NextStep::kRun);
+  // There is no hard one.
+  EXPECT_EQ(Parse({"--pending-age-soft=2h", "--pending-age-max=0"}).next, NextStep::kRun);
+}
+
+// ---- Rules for subscriptions ----
+
+TEST_F(ConfigFileTest, ReadsRulesInTheirOrder) {
+  const CommandLine command = ParseFile(R"(
+[[subscription_rules]]
+filter = "ticks.>"
+client = "dash-*"
+overflow = "conflate"
+overflow_allowed = ["conflate", "drop_oldest"]
+conflate_header = "symbol"
+pending_bytes_max = "3MiB"
+pending_messages_max = 100
+pending_age_max = "5s"
+pending_bytes_soft = "1MiB"
+pending_messages_soft = 0
+pending_age_soft = "1s"
+soft_time = "10s"
+pending_bytes_ceiling = 0
+pending_messages_ceiling = 200
+pending_age_ceiling = "0"
+
+[[subscription_rules]]
+
+[limits]
+max_topic = 200
+)");
+  ASSERT_EQ(command.next, NextStep::kRun) << command.text;
+  SubscriptionRule rule;
+  rule.filter = "ticks.>";
+  rule.client = "dash-*";
+  rule.overflow = v1::OVERFLOW_POLICY_CONFLATE;
+  rule.overflow_allowed = {v1::OVERFLOW_POLICY_CONFLATE, v1::OVERFLOW_POLICY_DROP_OLDEST};
+  rule.conflate_header = "symbol";
+  rule.pending_bytes_max = 3 << 20;
+  rule.pending_messages_max = 100;
+  rule.pending_age_max = absl::Seconds(5);
+  rule.pending_bytes_soft = 1 << 20;
+  rule.pending_messages_soft = 0;
+  rule.pending_age_soft = absl::Seconds(1);
+  rule.soft_time = absl::Seconds(10);
+  rule.pending_bytes_ceiling = 0;
+  rule.pending_messages_ceiling = 200;
+  rule.pending_age_ceiling = absl::ZeroDuration();
+  EXPECT_TRUE(command.config.subscription_rules == (std::vector{rule, SubscriptionRule()}));
+  const CommandLine again = ParseFile(ConfigToToml(command.config));
+  ASSERT_EQ(again.next, NextStep::kRun) << again.text;
+  EXPECT_TRUE(again.config.subscription_rules == command.config.subscription_rules);
+}
+
+TEST_F(ConfigFileTest, TheRuleInThePrintedCommentsIsGood) {
+  std::string text = ConfigToToml(Config());
+  text.erase(0, text.find("# [[subscription_rules]]"));
+  for (size_t at = 0; at < text.size(); at = text.find('\n', at) + 1) text.erase(at, 2);
+  const CommandLine command = ParseFile(text);
+  ASSERT_EQ(command.next, NextStep::kRun) << command.text << text;
+  EXPECT_EQ(command.config.subscription_rules.size(), 1u);
+}
+
+TEST_F(ConfigFileTest, RefusesRulesWithKeyValueAndWhatIsAllowed) {
+  const auto problems = [&](std::string_view rule) {
+    return Problems(fmt::format("[[subscription_rules]]\n[[subscription_rules]]\n{}\n", rule));
+  };
+  const std::string lead = "sluiced.toml:3: subscription_rules[2].";
+  EXPECT_THAT(
+      problems("fliter = \"a\""),
+      ElementsAre(StartsWith(lead + "fliter: unknown key (did you mean filter?); allowed: filter, ")));
+  EXPECT_THAT(problems("filter = \"a..b\""),
+              ElementsAre(StartsWith(lead + "filter: filter \"a..b\" has an empty token")));
+  EXPECT_THAT(problems("filter = 1"), ElementsAre(lead + "filter: wants a text in quotes"));
+  EXPECT_THAT(problems("client = \"a\\nb\""),
+              ElementsAre(StartsWith(lead + "client: 'a\\x0ab' is no name; allowed: 1 to 128")));
+  EXPECT_THAT(problems("overflow = \"drop\""),
+              ElementsAre(lead + "overflow: 'drop' is no policy; allowed: disconnect, drop_oldest, "
+                                 "drop_newest, conflate, block"));
+  EXPECT_THAT(problems("overflow_allowed = []"),
+              ElementsAre(StartsWith(lead + "overflow_allowed: wants a list of policies")));
+  EXPECT_THAT(problems("overflow_allowed = [\"conflate\", 3]"),
+              ElementsAre(StartsWith(lead + "overflow_allowed: wants a policy in quotes")));
+  EXPECT_THAT(problems("pending_messages_ceiling = 2000000000"),
+              ElementsAre(lead + "pending_messages_ceiling: '2000000000' is too large; allowed: 1 to "
+                                 "1000000000, or 0 (no limit)"));
+  EXPECT_THAT(problems("pending_age_max = 5"),
+              ElementsAre(StartsWith(lead + "pending_age_max: wants a duration in quotes")));
+  EXPECT_THAT(problems("overflow = \"disconnect\"\noverflow_allowed = [\"conflate\"]"),
+              ElementsAre("sluiced.toml:2: subscription_rules[2]: overflow disconnect is not in "
+                          "overflow_allowed; allowed: conflate"));
+  EXPECT_THAT(problems("conflate_header = \"k\"\noverflow_allowed = [\"disconnect\"]"),
+              ElementsAre(HasSubstr("conflate_header is for the policy conflate")));
+  EXPECT_THAT(Problems("[subscription_rules]\nfilter = \"a\"\n"),
+              ElementsAre("sluiced.toml:1: subscription_rules: is a list of tables, each to be written as "
+                          "[[subscription_rules]] above its keys"));
+  std::string many;
+  for (size_t i = 0; i <= kSubscriptionRulesMax; ++i) many += "[[subscription_rules]]\n";
+  EXPECT_THAT(Problems(many), ElementsAre(HasSubstr("257 of them; at most 256 are allowed")));
+}
+
+TEST_F(ConfigFileTest, RefusesLimitsOfARuleThatDoNotFitTogether) {
+  const auto problems = [&](std::string_view rule) {
+    return Problems(fmt::format("[[subscription_rules]]\n{}\n", rule));
+  };
+  const std::string lead = "sluiced.toml:2: subscription_rules[1].";
+  EXPECT_THAT(
+      problems("pending_bytes_max = \"64KiB\""),
+      ElementsAre(StartsWith(lead + "pending_bytes_max: 64KiB is less than twice the largest message")));
+  EXPECT_THAT(
+      problems("pending_bytes_ceiling = \"64MiB\""),
+      ElementsAre(AllOf(StartsWith(lead + "pending_bytes_ceiling: 64MiB is more than a session may hold"),
+                        HasSubstr(" to 32MiB, or 0 (no limit)"))));
+  EXPECT_THAT(
+      problems("pending_bytes_max = \"9MiB\""),
+      ElementsAre(lead + "pending_bytes_max: 9MiB is above limits.pending_bytes_max; allowed: at most "
+                         "8MiB, or a higher pending_bytes_ceiling"));
+  EXPECT_THAT(
+      problems("pending_age_max = \"10s\"\npending_age_ceiling = \"9s\""),
+      ElementsAre(lead + "pending_age_max: 10s is above pending_age_ceiling; allowed: at most 9s, or a "
+                         "higher pending_age_ceiling"));
+  EXPECT_THAT(
+      problems("pending_messages_soft = 11\npending_messages_ceiling = 10"),
+      ElementsAre(lead + "pending_messages_soft: 11 is above the hard limit; allowed: at most 10, or 0 "
+                         "(none)"));
+  EXPECT_THAT(problems("pending_messages_max = 0"),
+              ElementsAre(HasSubstr("0 is above limits.pending_messages_max")));
+  EXPECT_EQ(ParseFile("[[subscription_rules]]\npending_bytes_max = \"16MiB\"\npending_bytes_ceiling = "
+                      "\"16MiB\"\npending_messages_max = 0\npending_messages_ceiling = 0\n",
+                      {"--check-config"})
+                .next,
+            NextStep::kPrintAndExit);
 }
 
 // ---- --check-config and --print-config ----

@@ -60,6 +60,7 @@ class Monkey {
 
  private:
   uint32_t Random(uint32_t below) { return random_() % below; }
+  v1::OverflowPolicy RandomPolicy() { return static_cast<v1::OverflowPolicy>(Random(6)); }
 
   void Act() {
     std::vector<Peer*> live;
@@ -75,6 +76,7 @@ class Monkey {
       case 3: {
         v1::ClientFrame frame =
             SubscribeFrame(Random(6), kFilters[Random(std::size(kFilters))], Random(3) == 0 ? "workers" : "");
+        frame.mutable_subscribe()->set_overflow(RandomPolicy());
         if (Random(4) == 0) {
           frame.mutable_subscribe()->mutable_limits()->set_pending_messages_max(1 + Random(200));
         }
@@ -161,7 +163,9 @@ class Monkey {
       previous = session_ids_[Random(static_cast<uint32_t>(session_ids_.size()))];
     }
     Say(peer, ConnectFrame("monkey", previous));
-    Say(peer, SubscribeFrame(1, kFilters[Random(5)], Random(3) == 0 ? "workers" : ""));
+    v1::ClientFrame subscribe = SubscribeFrame(1, kFilters[Random(5)], Random(3) == 0 ? "workers" : "");
+    subscribe.mutable_subscribe()->set_overflow(RandomPolicy());
+    Say(peer, subscribe);
   }
 
   void Say(Peer* peer, const v1::ClientFrame& frame) {

@@ -5,9 +5,13 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "broker/config.h"
+#include "protocol/control.h"
 #include "protocol/sluice.pb.h"
+#include "protocol/topic.h"
 
 namespace sluice {
 namespace {
@@ -38,6 +42,54 @@ TEST_F(SessionRecordsTest, FindsWhatWasKeptAsOftenAsItIsAskedFor) {
     EXPECT_EQ(record->cuts_in_a_row(), 3u);
     EXPECT_EQ(record->ended_ms_ago(), 1500u);
   }
+}
+
+TEST_F(SessionRecordsTest, TheLargestGoodbyeFitsIntoAFrame) {
+  const uint64_t most = UINT64_MAX;
+  v1::Goodbye goodbye = GoodbyeFor(v1::REASON_OUT_OF_RESOURCES, std::string(1024, 'x'));
+  goodbye.set_limit(most);
+  goodbye.set_value(most);
+  goodbye.set_subscription(UINT32_MAX);
+  goodbye.set_pending_bytes(most);
+  goodbye.set_pending_messages(most);
+  goodbye.set_retry_after_ms(most);
+  goodbye.set_above_soft_ms(most);
+  goodbye.set_oldest_age_ms(most);
+  goodbye.set_dropped_messages(most);
+  goodbye.set_conflated_messages(most);
+  for (uint64_t i = 0; i < kSubscriptionsPerSessionCeiling; ++i) {
+    v1::SubscriptionRecord* record = goodbye.add_subscriptions();
+    record->set_subscription(UINT32_MAX);
+    record->set_offered(most);
+    record->set_dropped_messages(most);
+    record->set_conflated_messages(most);
+    record->set_pending_messages(most);
+    // It is told of one only.
+    if (i == 0) record->set_filter(std::string(kTopicBytesMax, 'f'));
+  }
+  v1::ServerFrame said;
+  *said.mutable_goodbye() = goodbye;
+  EXPECT_LT(said.ByteSizeLong(), kServerControlBodyBytesMax);
+
+  v1::ServerFrame told;
+  v1::Connected* connected = told.mutable_connected();
+  *connected->mutable_previous_session()->mutable_goodbye() = std::move(goodbye);
+  connected->mutable_previous_session()->set_ended_ms_ago(most);
+  connected->mutable_previous_session()->set_cuts_in_a_row(UINT32_MAX);
+  connected->set_session_id(std::string(16, 'x'));
+  connected->set_inbox(std::string(kTopicBytesMax, 'i'));
+  connected->set_broker(std::string(128, 'b'));
+  for (v1::SubscriptionLimits* limits : {connected->mutable_limits()->mutable_default_limits(),
+                                         connected->mutable_limits()->mutable_highest_limits()}) {
+    limits->set_pending_bytes_max(most);
+    limits->set_pending_messages_max(most);
+    limits->set_pending_age_max_ms(most);
+    limits->set_pending_bytes_soft(most);
+    limits->set_pending_messages_soft(most);
+    limits->set_pending_age_soft_ms(most);
+    limits->set_soft_time_ms(most);
+  }
+  EXPECT_LT(told.ByteSizeLong(), kServerControlBodyBytesMax);
 }
 
 TEST_F(SessionRecordsTest, KnowsNothingOfOthers) {

@@ -57,6 +57,12 @@ inline v1::ClientFrame UnsubscribeFrame(uint32_t id, uint64_t after_messages = 0
   frame.mutable_unsubscribe()->set_after_messages(after_messages);
   return frame;
 }
+inline v1::ClientFrame CreditFrame(uint32_t id, uint64_t granted_bytes) {
+  v1::ClientFrame frame;
+  frame.mutable_credit()->set_subscription(id);
+  frame.mutable_credit()->set_granted_bytes(granted_bytes);
+  return frame;
+}
 inline v1::ClientFrame PublishFrame(std::string_view topic, std::string_view payload,
                                     std::string_view reply_to = "") {
   v1::ClientFrame frame;
@@ -91,7 +97,7 @@ class SessionRig {
     enum class Input { kOpen, kEof, kReset } input = Input::kOpen;
   };
 
-  explicit SessionRig(const Config& config = Config()) : limits(config) {}
+  explicit SessionRig(const Config& config = Config()) : limits(config) { context.events = &events; }
   // Sessions leave their groups as they end; what a test leaves open must too.
   ~SessionRig() {
     for (const auto& peer : peers) {
@@ -237,6 +243,7 @@ class SessionRig {
     ++context.turn;
     for (const auto& peer : peers) TakeEvents(peer.get());
     for (const auto& peer : peers) Read(peer.get());
+    events.Publish();
     FanOutAndFlush();
     for (const auto& peer : peers) {
       if (peer->session == nullptr) continue;
@@ -255,8 +262,8 @@ class SessionRig {
   void TakeEvents(Peer* peer) {
     if (peer->session == nullptr) return;
     const bool blocked = peer->session->interest() == net::Interest::kReadWrite;
-    const int16_t events = static_cast<int16_t>(POLLIN | POLLRDHUP | (blocked ? POLLOUT : 0));
-    pollfd ready = {.fd = peer->session->fd(), .events = events, .revents = 0};
+    const int16_t wanted = static_cast<int16_t>(POLLIN | POLLRDHUP | (blocked ? POLLOUT : 0));
+    pollfd ready = {.fd = peer->session->fd(), .events = wanted, .revents = 0};
     if (::poll(&ready, 1, 0) <= 0) return;
     if ((ready.revents & (POLLERR | POLLHUP)) != 0) peer->session->Failed();
     if ((ready.revents & POLLRDHUP) != 0) peer->session->PeerClosed();
@@ -292,7 +299,8 @@ class SessionRig {
   }
   Session::Life Advance(Peer* peer) {
     if (peer->session == nullptr) return Session::Life::kEnded;
-    peer->session->CountLagging();
+    peer->session->CountLagging(now);
+    peer->session->EndCutSubscriptions(now);
     if (!peer->session->closing()) return Session::Life::kGoesOn;
     const Session::Life life = peer->session->Advance(now);
     DetachEnded();
@@ -326,6 +334,7 @@ class SessionRig {
   MemoryAccount memory;
   ChunkPool pool{256 << 10, &memory};
   OpenChunk read_chunk{&pool};
+  BacklogPool backlogs;
   FilterIndex index{1000};
   FanOut fan_out{&pool};
   std::unique_ptr<WriteScratch> scratch = std::make_unique<WriteScratch>();
@@ -333,7 +342,9 @@ class SessionRig {
   SessionRecords records;
   std::ostringstream log_lines;
   std::unique_ptr<Logger> log = Logger::ToStream(&log_lines, LogLevel::kDebug, LogFormat::kText);
-  SessionContext context{limits, index, fan_out, read_chunk, *scratch, memory, counters, records, *log};
+  SessionContext context{limits, index,    fan_out,  read_chunk, *scratch,
+                         memory, backlogs, counters, records,    *log};
+  ConsumerEvents events{&index, &fan_out, &read_chunk};
   // Whether they have done everything that was asked of them.
   enum class OtherShards { kDone, kBusy } other_shards = OtherShards::kDone;
   absl::Time now = absl::FromUnixSeconds(1000);

@@ -15,7 +15,8 @@ PublishReceipt Receipt(uint64_t messages, uint64_t refused = 0) {
           .matched = 2 * messages,
           .queued = messages,
           .dropped = messages,
-          .refused = refused};
+          .refused = refused,
+          .blocked = messages};
 }
 
 // Writes down what callbacks were told.
@@ -56,6 +57,7 @@ TEST(AckLedgerTest, ASingleGetsItsOwnNumbersAndTheBatchTheSumOfTheRest) {
   EXPECT_EQ(log.last()->matched, 6u);
   EXPECT_EQ(log.last()->queued, 3u);
   EXPECT_EQ(log.last()->dropped, 3u);
+  EXPECT_EQ(log.last()->blocked, 3u);
   EXPECT_EQ(log.Take(ledger.OnAck(ledger.Add(AckKind::kBatch, 4, log.For("next")), Receipt(0))), "next=0 ");
 }
 

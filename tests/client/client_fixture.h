@@ -59,6 +59,14 @@ inline void Await(const std::function<bool()>& condition, const char* what) {
   }
 }
 
+// What the broker said of the cause; empty: nothing.
+inline std::string WhyOf(const SlowConsumerEvent& event) {
+  if (event.cause == LagCause::kUnknown) return "";
+  return " " + std::string(LagCauseName(event.cause)) + " " + std::to_string(event.drain_bytes_per_second) +
+         "/" + std::to_string(event.feed_bytes_per_second) + " until " +
+         absl::FormatDuration(event.time_to_limit);
+}
+
 class ClientFixture : public ::testing::Test {
  protected:
   // Returns from Connect() at once, so that the test can play the broker, and comes back fast.
@@ -76,7 +84,7 @@ class ClientFixture : public ::testing::Test {
     options.callbacks.on_slow_consumer = [this](const SlowConsumerEvent& event) {
       log_.Add("slow " + event.filter + " " + std::string(ReasonName(event.limit)) +
                (event.state == SlowConsumerEvent::State::kRaised ? " raised " : " cleared ") +
-               std::to_string(event.value) + "/" + std::to_string(event.limit_value));
+               std::to_string(event.value) + "/" + std::to_string(event.limit_value) + WhyOf(event));
     };
     options.callbacks.on_gap = [this](const GapEvent& event) {
       log_.Add("gap " + event.filter + " " + std::to_string(event.messages) + " messages " +

@@ -32,8 +32,7 @@ bool WaitReadable(int fd, absl::Time deadline) {
 
 }  // namespace
 
-// ----------------------------------------------------------------------------------------------------------
-// session
+// ---- session ----
 
 std::optional<v1::ClientFrame> FakeSession::ReadWithin(absl::Duration patience) {
   const absl::Time deadline = DeadlineIn(patience);
@@ -223,8 +222,7 @@ size_t FakeSession::UnreadBytes() {
   return static_cast<size_t>(bytes);
 }
 
-// -----------------------------------------------------------------------------------------------------------
-// broker
+// ---- broker ----
 
 FakeBroker::FakeBroker() {
   // The port is drawn by one socket and taken by another, which names it: only so does it stay taken while

@@ -84,6 +84,26 @@ TEST_F(PublishingTest, AReceiptIsAboutItsMessageAlone) {
   EXPECT_EQ(got->queued, 3u);
 }
 
+TEST_F(PublishingTest, AReceiptTellsThatAConsumerHoldsUsUp) {
+  Start();
+  for (const uint64_t blocked : {0, 2}) {
+    auto receipt = Async([this] { return client_->PublishWithAck({.topic = "t"}, kPatience); });
+    session_->ReadBusiness();
+    v1::ServerFrame frame;
+    v1::PublishAck* ack = frame.mutable_publish_ack();
+    ack->set_id(session_->ReadBusiness().ack_request().id());
+    ack->set_messages(1);
+    ack->set_matched(3);
+    ack->set_queued(3);
+    ack->set_blocked(blocked);
+    session_->Write(frame);
+    const absl::StatusOr<PublishReceipt> got = receipt.get();
+    ASSERT_TRUE(got.ok()) << got.status();
+    EXPECT_EQ(got->blocked, blocked);
+    EXPECT_EQ(got->pressure(), blocked == 0 ? Pressure::kNone : Pressure::kBackpressured);
+  }
+}
+
 TEST_F(PublishingTest, AReceiptComesToTheCallbackOnTheDispatchThread) {
   Start();
   EXPECT_TRUE(client_
@@ -228,8 +248,7 @@ TEST_F(PublishingTest, AnswersTheBrokersPings) {
   EXPECT_EQ(session_->Read().pong().id(), 99u);
 }
 
-// -------------------------------------------------------------------------------------------------------
-// requests
+// ---- requests ----
 
 TEST_F(PublishingTest, ARequestGetsTheFirstReplyToItsOwnTopic) {
   Start();

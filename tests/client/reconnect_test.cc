@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <future>
+#include <memory>
 #include <thread>
 
 #include "tests/client/client_fixture.h"
@@ -112,6 +113,82 @@ TEST_F(ReconnectTest, AfterAResetTheBrokersRecordSaysWhatWasLost) {
   Restart(connected);
   EXPECT_EQ(log_.TakeOne(),
             "connected 1 previous client_reset cuts 0 [a offered 8 received 1 told 0 lost 7]");
+  EXPECT_EQ(subscription.stats().lost, 7u);
+}
+
+TEST_F(ReconnectTest, WhatAGapCouldNotTellAnyMoreIsToldByTheEnd) {
+  ClientOptions options = Options();
+  // The client outlives what stands here.
+  const auto told = std::make_shared<DisconnectedEvent>();
+  options.callbacks.on_disconnected =
+      [told, log = options.callbacks.on_disconnected](const DisconnectedEvent& event) {
+        *told = event;
+        log(event);
+      };
+  Start(options);
+  const Subscription subscription = Subscribe("a");
+  session_->Delivery(subscription.id());
+  session_->Message("a", "1");
+  session_->Gap(subscription.id(), 3, 4);
+  v1::Goodbye goodbye = SlowConsumerGoodbye(subscription.id(), 20);
+  goodbye.set_pending_messages(5);
+  goodbye.set_pending_bytes(50);
+  goodbye.set_oldest_age_ms(1500);
+  goodbye.set_dropped_messages(10);
+  goodbye.mutable_subscriptions(0)->set_dropped_messages(10);
+  goodbye.mutable_subscriptions(0)->set_pending_messages(5);
+  session_->Goodbye(goodbye);
+  session_->Close();
+  messages_.Take(1);
+  // Of the ten three were told before; of the nine lost five had waited in the broker.
+  EXPECT_THAT(log_.Take(2),
+              UnorderedElementsAre(
+                  "gap a 3 messages 30 bytes",
+                  "disconnected pending_bytes unknown 0 exact [a offered 20 received 1 told 10 lost 9]"));
+  ASSERT_EQ(told->losses.size(), 1u);
+  EXPECT_EQ(told->losses[0].told_at_end, 7u);
+  EXPECT_EQ(told->losses[0].never_sent, 5u);
+  EXPECT_EQ(told->counts.pending_messages, 5u);
+  EXPECT_EQ(told->counts.pending_bytes, 50u);
+  EXPECT_EQ(told->counts.oldest_age, absl::Milliseconds(1500));
+  EXPECT_EQ(told->counts.dropped_messages, 10u);
+  const SubscriptionStats stats = subscription.stats();
+  EXPECT_EQ(stats.received + stats.told_missing + stats.lost, 20u);
+  EXPECT_EQ(stats.lost, 9u);
+}
+
+TEST_F(ReconnectTest, WithoutAGoodbyeTheRecordTellsIt) {
+  ClientOptions options = Options();
+  const auto told = std::make_shared<ConnectedEvent>();
+  options.callbacks.on_connected = [told, log = options.callbacks.on_connected](const ConnectedEvent& event) {
+    *told = event;
+    log(event);
+  };
+  Start(options);
+  const Subscription subscription = Subscribe("a");
+  session_->Delivery(subscription.id());
+  session_->Message("a", "1");
+  messages_.Take(1);
+  session_->Reset();
+  EXPECT_EQ(log_.TakeOne(), "disconnected connection_lost unknown 0 inexact");
+  v1::Connected connected = FakeSession::DefaultConnected();
+  v1::Goodbye& goodbye = *connected.mutable_previous_session()->mutable_goodbye();
+  goodbye = SlowConsumerGoodbye(subscription.id(), 20);
+  goodbye.set_conflated_messages(12);
+  goodbye.mutable_subscriptions(0)->set_conflated_messages(12);
+  goodbye.mutable_subscriptions(0)->set_pending_messages(7);
+  Restart(connected);
+  EXPECT_EQ(log_.TakeOne(),
+            "connected 1 previous pending_bytes cuts 0 [a offered 20 received 1 told 12 lost 7]");
+  ASSERT_TRUE(told->previous.has_value());
+  const PreviousSession* previous = &*told->previous;
+  EXPECT_EQ(previous->limit, 100u);
+  EXPECT_EQ(previous->value, 120u);
+  EXPECT_EQ(previous->subscription, subscription.id());
+  EXPECT_EQ(previous->counts.conflated_messages, 12u);
+  EXPECT_EQ(previous->losses[0].told_at_end, 12u);
+  EXPECT_EQ(previous->losses[0].never_sent, 7u);
+  EXPECT_EQ(subscription.stats().told_missing, 12u);
   EXPECT_EQ(subscription.stats().lost, 7u);
 }
 

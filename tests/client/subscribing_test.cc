@@ -256,8 +256,7 @@ TEST_F(SubscribingTest, SeveralThreadsMayPullFromOneSubscription) {
   EXPECT_EQ(taken, kCount);
 }
 
-// --------------------------------------------------------------------------------------------------- where
-// they run
+// ---- where they run ----
 
 TEST_F(SubscribingTest, AnInlineHandlerRunsInOrderAndIsNotAllowedToWait) {
   Start();
@@ -318,8 +317,10 @@ TEST_F(SubscribingTest, AnExecutorRunsOneCallAtATimeInOrder) {
       [&](const MessageView& message) {
         EXPECT_EQ(++inside, 1);
         EXPECT_EQ(message.payload, std::to_string(count));
-        // Long enough for others to come in, if they could.
-        if (count % 50 == 0) absl::SleepFor(absl::Milliseconds(1));
+        // Until more has come, so that others could come in if they may.
+        const uint64_t handled = static_cast<uint64_t>(count) + 1;
+        if (handled % 50 == 1)
+          Await([&] { return client_->stats().messages_received > handled; }, "no more comes");
         --inside;
         ++count;
       },
@@ -352,8 +353,7 @@ TEST_F(SubscribingTest, ASlowHandlerDoesNotHoldUpAnInlineOrPulledOne) {
   go_on.set_value();
 }
 
-// -------------------------------------------------------------------------------------------------------
-// gaps, ends
+// ---- gaps, ends ----
 
 TEST_F(SubscribingTest, AGapIsToldBetweenTheMessagesAroundIt) {
   Start();
@@ -393,12 +393,20 @@ TEST_F(SubscribingTest, ASlowConsumerIsWarned) {
   slow.set_limit(v1::REASON_PENDING_BYTES);
   slow.set_limit_value(100);
   slow.set_value(80);
+  slow.set_cause(v1::LAG_CAUSE_OVER_SUBSCRIBED);
+  slow.set_drain_bytes_per_second(5);
+  slow.set_feed_bytes_per_second(15);
+  slow.set_time_to_limit_ms(2000);
   session_->Write(frame);
+  slow.Clear();
+  slow.set_subscription(subscription.id());
   slow.set_state(v1::SlowConsumer::STATE_CLEARED);
+  slow.set_limit(v1::REASON_PENDING_BYTES);
+  slow.set_limit_value(100);
   slow.set_value(10);
   session_->Write(frame);
-  EXPECT_THAT(log_.Take(2),
-              ElementsAre("slow a pending_bytes raised 80/100", "slow a pending_bytes cleared 10/100"));
+  EXPECT_THAT(log_.Take(2), ElementsAre("slow a pending_bytes raised 80/100 over_subscribed 5/15 until 2s",
+                                        "slow a pending_bytes cleared 10/100"));
 }
 
 TEST_F(SubscribingTest, EndsAfterItsCountWithItsBooks) {
@@ -566,8 +574,7 @@ TEST_F(SubscribingTest, TheHandleKeepsTheSubscription) {
   EXPECT_EQ(first.filter(), "d");
 }
 
-// ----------------------------------------------------------------------------------------------------- a
-// full buffer
+// ---- a full buffer ----
 
 TEST_F(SubscribingTest, AFullBufferStopsTheReadingAndLosesNothing) {
   ClientOptions options = Options();

@@ -35,6 +35,13 @@ TEST(WireWordsTest, PoliciesAndCausesHaveTheBrokersNumbers) {
   EXPECT_EQ(ToWire(OverflowPolicy::kBlock), v1::OVERFLOW_POLICY_BLOCK);
   EXPECT_EQ(ToGapCause(v1::GAP_CAUSE_DROPPED), GapCause::kDropped);
   EXPECT_EQ(ToGapCause(v1::GAP_CAUSE_CONFLATED), GapCause::kConflated);
+  EXPECT_EQ(ToLagCause(v1::LAG_CAUSE_UNSPECIFIED), LagCause::kUnknown);
+  EXPECT_EQ(ToLagCause(v1::LAG_CAUSE_APPLICATION), LagCause::kApplication);
+  EXPECT_EQ(ToLagCause(v1::LAG_CAUSE_NETWORK_SLOW), LagCause::kNetworkSlow);
+  EXPECT_EQ(ToLagCause(v1::LAG_CAUSE_NETWORK_LOSSY), LagCause::kNetworkLossy);
+  EXPECT_EQ(ToLagCause(v1::LAG_CAUSE_OVER_SUBSCRIBED), LagCause::kOverSubscribed);
+  EXPECT_EQ(LagCauseName(LagCause::kOverSubscribed), "over_subscribed");
+  EXPECT_EQ(LagCauseName(static_cast<LagCause>(99)), "unknown");
 }
 
 TEST(WireWordsTest, EveryErrorHasAStatusOfItsKind) {
@@ -58,8 +65,13 @@ TEST(WireWordsTest, ATextForPeopleKeepsItsQuotesAndNothingDangerous) {
 }
 
 TEST(WireWordsTest, LimitsMakeTheWayAndBack) {
-  const SubscriptionLimits limits = {
-      .pending_bytes_max = 1, .pending_messages_max = 2, .pending_age_max = absl::Seconds(3)};
+  const SubscriptionLimits limits = {.pending_bytes_max = 1,
+                                     .pending_messages_max = 2,
+                                     .pending_age_max = absl::Seconds(3),
+                                     .pending_bytes_soft = 4,
+                                     .pending_messages_soft = 5,
+                                     .pending_age_soft = absl::Seconds(6),
+                                     .soft_time = absl::Seconds(7)};
   v1::SubscriptionLimits wire;
   ToWire(limits, &wire);
   EXPECT_EQ(wire.pending_age_max_ms(), 3000u);
@@ -67,6 +79,10 @@ TEST(WireWordsTest, LimitsMakeTheWayAndBack) {
   EXPECT_EQ(back.pending_bytes_max, 1u);
   EXPECT_EQ(back.pending_messages_max, 2u);
   EXPECT_EQ(back.pending_age_max, absl::Seconds(3));
+  EXPECT_EQ(back.pending_bytes_soft, 4u);
+  EXPECT_EQ(back.pending_messages_soft, 5u);
+  EXPECT_EQ(back.pending_age_soft, absl::Seconds(6));
+  EXPECT_EQ(back.soft_time, absl::Seconds(7));
 }
 
 }  // namespace

@@ -63,6 +63,20 @@ TEST_F(CliPubTest, PublishesNothingAFileAndGeneratedMessages) {
   EXPECT_THAT(NextPayload(), ::testing::StartsWith("2 "));
 }
 
+TEST_F(CliPubTest, SaysThatAConsumerHoldsItUp) {
+  constexpr int kCount = 20'000;
+  WireClient slow(broker_.port(), {.client_receive_buffer_bytes = 4 << 10});
+  slow.Connect("slow");
+  slow.Subscribe(1, "full", {.pending_messages_max = 200, .overflow = v1::OVERFLOW_POLICY_BLOCK});
+  CliProcess pub(broker_, {"pub", "full", "--size", "1000", "--count", std::to_string(kCount), "--verbose",
+                           "--timeout", "10m"});
+  pub.WaitForErrors("the broker has stopped reading from us: blocked_by_consumer");
+  for (int i = 0; i < kCount; ++i) slow.NextMessage();
+  EXPECT_EQ(pub.Wait().exit_code, 0);
+  EXPECT_THAT(pub.errors(), AllOf(HasSubstr("the broker reads from us again"), HasSubstr("20000 queued ("),
+                                  HasSubstr(" over a limit: we waited), 0 dropped")));
+}
+
 TEST_F(CliPubTest, SaysWhatBecameOfItInJson) {
   const CliResult result = RunCli(broker_, {"pub", "t.a", "12345", "--count", "3", "--json"});
   EXPECT_EQ(result.exit_code, 0);
@@ -70,6 +84,7 @@ TEST_F(CliPubTest, SaysWhatBecameOfItInJson) {
   EXPECT_EQ(json["published"], 3);
   EXPECT_EQ(json["confirmed"], 3);
   EXPECT_EQ(json["queued"], 3);
+  EXPECT_EQ(json["blocked"], 0);
   EXPECT_EQ(json["bytes"], 15);
   EXPECT_EQ(json["refused"], 0);
   EXPECT_EQ(json["unknown"], 0);

@@ -24,6 +24,7 @@ using ::testing::AllOf;
 using ::testing::Gt;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::SizeIs;
 
 class CliSubTest : public ::testing::Test {
  protected:
@@ -85,14 +86,14 @@ TEST_F(CliSubTest, EndsAfterExactlySoMany) {
 }
 
 TEST_F(CliSubTest, TheCountIsOfAllFiltersTogether) {
-  CliProcess sub(broker_, {"sub", "a", "b", "--count", "4"});
+  CliProcess sub(broker_, {"sub", "a", "b", "--count", "1000"});
   sub.WaitForErrors("subscribed");
-  for (int i = 0; i < 4; ++i) {
-    Publish("a", "x");
-    Publish("b", "x");
-  }
+  // At once, so that more than it wants have come before it can end.
+  std::string frames;
+  for (int i = 0; i < 1000; ++i) frames += PublishFrame("a", "x") + PublishFrame("b", "x");
+  publisher_.SendRaw(frames);
   EXPECT_EQ(sub.Wait().exit_code, 0);
-  EXPECT_EQ(std::count(sub.output().begin(), sub.output().end(), '\n'), 4);
+  EXPECT_EQ(std::count(sub.output().begin(), sub.output().end(), '\n'), 1000);
 }
 
 TEST_F(CliSubTest, AMemberOfAQueueGroupIsDealtNoMoreThanItsCount) {
@@ -196,8 +197,20 @@ class LowLimitsTest : public CliSubTest {
   LowLimitsTest() : CliSubTest({"--pending-messages-max=50", "--retry-after=10ms"}) {}
 };
 
+TEST_F(LowLimitsTest, AnEndForWantOfCreditIsSaidWithWhatWasMissed) {
+  CliProcess sub(broker_, {"sub", "a", "--raw", "--read-ahead", "1KiB", "--window", "16KiB"});
+  sub.WaitForErrors("subscribed");
+  for (int i = 0; i < 1000; ++i) Publish("a", std::string(16 << 10, 'x'));
+  broker_.WaitForLog("slow consumer: subscription ended");
+  EXPECT_EQ(sub.WaitWithOpenInput().exit_code, 1);
+  EXPECT_THAT(sub.errors(), AllOf(HasSubstr("the broker ended the subscription: pending_messages ("),
+                                  HasSubstr("at most 50 may"), HasSubstr("dropped by the broker")));
+  EXPECT_THAT(broker_.LogLines("slow consumer disconnected"), SizeIs(0));
+}
+
+// Without a window its connection is what is full.
 TEST_F(LowLimitsTest, BeingCutIsSaidWithWhatWasLost) {
-  CliProcess sub(broker_, {"sub", "a", "--raw", "--read-ahead", "1KiB"});
+  CliProcess sub(broker_, {"sub", "a", "--raw", "--read-ahead", "1KiB", "--window", "0"});
   sub.WaitForErrors("subscribed");
   for (int i = 0; i < 1000; ++i) Publish("a", std::string(16 << 10, 'x'));
   broker_.WaitForLog("slow consumer disconnected");

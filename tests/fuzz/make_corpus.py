@@ -110,6 +110,8 @@ CONTROL = {
     ),
     "subscribe_unknown_policy": client(subscribe=pb.Subscribe(subscription=1, filter="a", overflow=99)),
     "unsubscribe": client(unsubscribe=pb.Unsubscribe(subscription=1, after_messages=2**64 - 1)),
+    "subscribe_window": client(subscribe=pb.Subscribe(subscription=1, filter="a", window_bytes=2**64 - 1)),
+    "credit": client(credit=pb.Credit(subscription=1, granted_bytes=2**64 - 1)),
     "ack_request": client(ack_request=pb.AckRequest(id=1)),
     "ping": client(ping=pb.Ping(id=7)),
     "pong": client(pong=pb.Pong(id=7)),

@@ -68,6 +68,7 @@ TEST_F(ExporterTest, ShowsWhatTheShardsCount) {
   EXPECT_EQ(page.Value("sluice_subscription_pending_bytes_count"), 1);
   EXPECT_EQ(page.Value("sluice_scrape_shards_missing"), 0);
   EXPECT_EQ(page.Value("sluice_retained_bytes"), 4096);
+  EXPECT_EQ(page.Value("sluice_memory_budget_bytes"), 8192);
   EXPECT_GT(page.Value("process_resident_memory_bytes"), 0);
   EXPECT_EQ(page.Value("sluice_build_info{version=\"1.2.3\",compiler=\"g++ 12.2.0\",build_type=\"release\","
                        "protocol_version=\"1\"}"),

@@ -52,7 +52,7 @@ class FakeSource : public SnapshotSource {
     if (!changed_.wait_for(lock, absl::ToChronoNanoseconds(wait_max), all_answer)) ++answer.shards_missing;
     return answer;
   }
-  uint64_t RetainedBytes() const override { return 4096; }
+  MemoryUse Memory() const override { return {.retained_bytes = 4096, .budget_bytes = 8192}; }
   absl::Status Healthy() const override {
     const std::scoped_lock lock(mutex_);
     return healthy_;

@@ -33,7 +33,8 @@ MetricsPage CounterPage(const std::vector<const ShardCounters*>& shards) {
 
 MetricsPage BrokerPage(const BuildInfo& build, const SubscriptionDistributions& subscriptions,
                        uint64_t retained) {
-  return MetricsPage(Serialize(BrokerFamilies(build, subscriptions, retained)));
+  const MemoryUse memory = {.retained_bytes = retained, .budget_bytes = 2 * retained};
+  return MetricsPage(Serialize(BrokerFamilies(build, subscriptions, memory)));
 }
 
 // A number of its own for each member, and where it must show.
@@ -49,6 +50,7 @@ std::map<std::string, double> SetEachToAnotherValue(ShardCounters* c) {
   c->messages_out.Add(1009);
   c->message_bytes_out.Add(1010);
   c->messages_dropped.Add(1011);
+  c->messages_conflated.Add(1099);
   c->publish_refused.Add(1012);
   c->match_cache_hits.Add(1013);
   c->match_cache_misses.Add(1014);
@@ -70,13 +72,22 @@ std::map<std::string, double> SetEachToAnotherValue(ShardCounters* c) {
   c->mailbox_bytes.Set(1030);
   c->mailbox_slices_sent.Add(1031);
   c->mailbox_paused.Add(1032);
+  c->memory_sheds.Add(1040);
+  c->memory_paused.Add(1041);
   c->sessions_ended[v1::REASON_CLIENT_CLOSED].Add(1033);
   c->sessions_ended[v1::REASON_WRITE_TIMEOUT].Add(1034);
   c->stall.ObserveNs(1'035'000'000'000);
   c->turn.ObserveNs(1'036'000'000'000);
   c->lagging_episodes.Add(1037);
   c->lagging_subscriptions.Set(1038);
+  c->lagging_causes[v1::LAG_CAUSE_NETWORK_SLOW].Add(1042);
   c->frames_truncated.Add(1039);
+  c->observed_overflows[v1::REASON_PENDING_AGE].Add(1042);
+  c->observed_messages.Add(1043);
+  c->blocking_subscriptions.Set(1044);
+  c->block_paused.Add(1045);
+  c->publishers_blocked.Set(1046);
+  c->subscriptions_cut[v1::REASON_PENDING_BYTES].Add(1047);
   return {
       {"sluice_connections_accepted_total", 1001},
       {"sluice_connections_refused_total", 1002},
@@ -89,6 +100,7 @@ std::map<std::string, double> SetEachToAnotherValue(ShardCounters* c) {
       {"sluice_messages_delivered_total", 1009},
       {"sluice_message_delivered_bytes_total", 1010},
       {"sluice_messages_dropped_total", 1011},
+      {"sluice_messages_conflated_total", 1099},
       {"sluice_publishes_refused_total", 1012},
       {"sluice_match_cache_hits_total", 1013},
       {"sluice_match_cache_misses_total", 1014},
@@ -117,7 +129,16 @@ std::map<std::string, double> SetEachToAnotherValue(ShardCounters* c) {
       {"sluice_loop_turn_duration_seconds_sum{shard=\"0\"}", 1036},
       {"sluice_lagging_episodes_total", 1037},
       {"sluice_lagging_subscriptions", 1038},
+      {"sluice_lagging_causes_total{cause=\"network_slow\"}", 1042},
       {"sluice_frames_truncated_total", 1039},
+      {"sluice_memory_sheds_total", 1040},
+      {"sluice_memory_pauses_total", 1041},
+      {"sluice_observed_overflows_total{reason=\"pending_age\"}", 1042},
+      {"sluice_subscriptions_cut_total{reason=\"pending_bytes\"}", 1047},
+      {"sluice_observed_messages_total", 1043},
+      {"sluice_blocking_subscriptions", 1044},
+      {"sluice_block_pauses_total", 1045},
+      {"sluice_blocked_publishers", 1046},
   };
 }
 
@@ -179,6 +200,16 @@ TEST(FamiliesTest, EveryReasonHasItsSeriesFromTheStart) {
   EXPECT_EQ(page.Find("sluice_slow_consumer_disconnects_total")->series.size(), slow);
 }
 
+TEST(FamiliesTest, EveryCauseHasItsSeriesFromTheStart) {
+  const ShardCounters shard;
+  static_assert(v1::LagCause_MAX < static_cast<int>(kLagCausesMax), "lagging_causes has no place for it");
+  const MetricsPage page = CounterPage({&shard});
+  for (const char* cause : {"application", "network_slow", "network_lossy", "over_subscribed"}) {
+    EXPECT_EQ(page.Value(std::string("sluice_lagging_causes_total{cause=\"") + cause + "\"}"), 0);
+  }
+  EXPECT_EQ(page.Find("sluice_lagging_causes_total")->series.size(), size_t{v1::LagCause_MAX});
+}
+
 TEST(FamiliesTest, BucketsOfAHistogramAddUpAndEndWithItsCount) {
   ShardCounters a;
   ShardCounters b;
@@ -227,6 +258,7 @@ TEST(FamiliesTest, DistributionsShowSubscriptionsAtThisMoment) {
   EXPECT_EQ(page.Value("sluice_subscription_pending_messages_sum"), 3);
   EXPECT_EQ(page.Value("sluice_scrape_shards_missing"), 2);
   EXPECT_EQ(page.Value("sluice_retained_bytes"), 12345);
+  EXPECT_EQ(page.Value("sluice_memory_budget_bytes"), 24690);
 }
 
 TEST(FamiliesTest, BuildInfoSaysWhatRuns) {
@@ -238,7 +270,7 @@ TEST(FamiliesTest, BuildInfoSaysWhatRuns) {
 
 TEST(FamiliesTest, HostileBuildLabelsBreakNoPage) {
   const std::string hostile = "a\"} 1\nforged_total 5\n\\x\xff\xc2\x9b\x1b[31m";
-  const std::string text = Serialize(BrokerFamilies({hostile, hostile, std::string(10'000, 'x')}, {}, 0));
+  const std::string text = Serialize(BrokerFamilies({hostile, hostile, std::string(10'000, 'x')}, {}, {}));
   const MetricsPage page(text);
   EXPECT_EQ(page.Find("forged_total"), nullptr);
   EXPECT_EQ(page.Find("sluice_build_info")->series.size(), 1);

@@ -50,6 +50,8 @@ TEST(Names, AreTheWiresOwnInLowerCase) {
                                   OverflowPolicyName);
   ExpectNames<v1::GapCause>("GAP_CAUSE_", v1::GapCause_MIN, v1::GapCause_MAX, v1::GapCause_IsValid,
                             v1::GapCause_Name<v1::GapCause>, GapCauseName);
+  ExpectNames<v1::LagCause>("LAG_CAUSE_", v1::LagCause_MIN, v1::LagCause_MAX, v1::LagCause_IsValid,
+                            v1::LagCause_Name<v1::LagCause>, LagCauseName);
 }
 
 TEST(AllReasons, HoldsEveryReasonOnce) {
@@ -64,7 +66,8 @@ TEST(AllReasons, HoldsEveryReasonOnce) {
 TEST(IsSlowConsumer, IsTrueForTheLimitsThatACutSessionWentOver) {
   const std::set<v1::Reason> slow = {v1::REASON_PENDING_BYTES, v1::REASON_PENDING_MESSAGES,
                                      v1::REASON_PENDING_AGE,   v1::REASON_SESSION_BYTES,
-                                     v1::REASON_WRITE_TIMEOUT, v1::REASON_CONTROL_BYTES};
+                                     v1::REASON_WRITE_TIMEOUT, v1::REASON_CONTROL_BYTES,
+                                     v1::REASON_MEMORY_BUDGET, v1::REASON_BLOCK_TIMEOUT};
   for (v1::Reason reason : AllReasons()) {
     EXPECT_EQ(IsSlowConsumer(reason), slow.contains(reason)) << ReasonName(reason);
   }
@@ -78,6 +81,9 @@ TEST(Printable, LeavesNothingThatAFileOrTerminalWouldObey) {
                       "31m"),
             "\\xc2\\x9b"
             "31m");
+  EXPECT_EQ(Printable("a\u2028b\u2029\u202ec\u2066\u200f\u061c"),
+            "a\\xe2\\x80\\xa8b\\xe2\\x80\\xa9\\xe2\\x80\\xaec\\xe2\\x81\\xa6\\xe2\\x80\\x8f\\xd8\\x9c");
+  EXPECT_EQ(Printable("\u2027\u202f\u2065\u206a\u00a0"), "\u2027\u202f\u2065\u206a\u00a0");
   EXPECT_EQ(Printable("\xff"), "\\xff");
   EXPECT_EQ(Printable(std::string(1, '\0')), "\\x00");
   EXPECT_EQ(Printable("\xed\xa0\x80"), "\\xed\\xa0\\x80");  // a surrogate

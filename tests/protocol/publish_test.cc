@@ -80,6 +80,23 @@ std::vector<v1::Message> Samples() {
   return samples;
 }
 
+TEST(PeekTopic, IsThatOfTheFirstOfSeveralFramesAndOfNoneThatIsCut) {
+  for (const v1::Message& sample : Samples()) {
+    const std::string body = Body(sample);
+    std::string frames;
+    for (uint32_t length = static_cast<uint32_t>(body.size()); length > 0; length >>= 7) {
+      frames.push_back(static_cast<char>(length >= 0x80 ? length | 0x80 : length));
+    }
+    frames += body;
+    EXPECT_EQ(PeekTopic(frames + frames), sample.topic());
+    for (const size_t cut : {size_t{0}, size_t{1}, frames.size() - 1}) {
+      EXPECT_EQ(PeekTopic(frames.substr(0, cut)), "") << cut;
+    }
+  }
+  EXPECT_EQ(PeekTopic("\xff\xff\xff\xff\xff"), "");
+  EXPECT_EQ(PeekTopic(std::string_view("\x04\x0a\x02\x12\x00", 5)), "");  // another field comes first
+}
+
 TEST(CheckPublish, RefusesEveryTruncation) {
   for (const v1::Message& sample : Samples()) {
     const std::string body = Body(sample);

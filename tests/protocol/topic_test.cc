@@ -83,6 +83,42 @@ TEST(TopicFilter, ThatBeginsWithAWildcardDoesNotSeeTheBrokersTopics) {
   EXPECT_TRUE(FilterMatches("$sys.*", "$sys.x"));
 }
 
+TEST(TopicFilter, CoversAnotherThatIsEqualOrNarrower) {
+  EXPECT_TRUE(FilterCovers("ticks.>", "ticks.>"));
+  EXPECT_TRUE(FilterCovers("ticks.>", "ticks.*.IBM"));
+  EXPECT_TRUE(FilterCovers("ticks.*.IBM", "ticks.nyse.IBM"));
+  EXPECT_FALSE(FilterCovers("ticks.>", ">"));
+  EXPECT_FALSE(FilterCovers("ticks.*", "ticks.>"));
+  EXPECT_FALSE(FilterCovers("ticks.nyse.*", "ticks.*.IBM"));
+  EXPECT_FALSE(FilterCovers(">", "$sys.x"));
+  EXPECT_TRUE(FilterCovers("$sys.>", "$sys.x"));
+}
+
+// All of up to three tokens, judged by the topics that they match.
+TEST(TopicFilter, CoversWhatItMatchesAtLeastAsMuchOf) {
+  const auto all = [](std::initializer_list<std::string> tokens, size_t tokens_max) {
+    std::vector<std::string> texts(tokens);
+    for (size_t begin = 0, length = 1; length < tokens_max; ++length) {
+      const size_t end = texts.size();
+      for (; begin < end; ++begin) {
+        for (const std::string& token : tokens) texts.push_back(texts[begin] + "." + token);
+      }
+    }
+    return texts;
+  };
+  const std::vector<std::string> topics = all({"a", "b", "$a"}, 4);
+  std::vector<std::string> filters = all({"a", "$a", "*", ">"}, 3);
+  std::erase_if(filters, [](const std::string& filter) { return !ValidateFilter(filter).ok(); });
+  for (const std::string& wide : filters) {
+    for (const std::string& narrow : filters) {
+      const bool covers = std::all_of(topics.begin(), topics.end(), [&](const std::string& topic) {
+        return FilterMatches(wide, topic) || !FilterMatches(narrow, topic);
+      });
+      EXPECT_EQ(FilterCovers(wide, narrow), covers) << wide << " " << narrow;
+    }
+  }
+}
+
 TEST(Utf8, FollowsRfc3629) {
   for (const char* good : {"", "ascii only here", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf",
                            "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "12345678\xc3\xa4"}) {

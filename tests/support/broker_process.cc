@@ -24,12 +24,13 @@
 #include "absl/time/time.h"
 #include "broker/net/error_text.h"
 #include "fmt/format.h"
+#include "tests/support/process_use.h"
 #include "tests/support/socket_pair.h"
 
 namespace sluice::testing {
 namespace {
 
-constexpr absl::Duration kPatience = absl::Seconds(20);
+constexpr absl::Duration kPatience = absl::Minutes(2);
 // Between two looks at what only asking again can tell.
 constexpr std::chrono::milliseconds kAskAgainAfter(5);
 
@@ -47,13 +48,6 @@ bool AskUntil(const std::function<bool()>& condition) {
   return true;
 }
 
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path);
-  std::stringstream content;
-  content << file.rdbuf();
-  return content.str();
-}
-
 uint16_t PortOf(std::string_view address) {
   uint16_t port = 0;
   const std::string_view digits = address.substr(address.rfind(':') + 1);
@@ -63,12 +57,12 @@ uint16_t PortOf(std::string_view address) {
 
 }  // namespace
 
-BrokerProcess::BrokerProcess(const std::vector<std::string>& flags) {
+BrokerProcess::BrokerProcess(const std::vector<std::string>& flags, std::string_view listen) {
   std::string pattern = ::testing::TempDir() + "sluice-XXXXXX";
   Require(::mkdtemp(pattern.data()) != nullptr, "mkdtemp");
   directory_ = pattern;
   ports_file_ = directory_ + "/ports";
-  Start(flags);
+  Start(flags, listen);
   log_thread_ = std::thread([this] { CollectLog(); });
   try {
     WaitForLog("serving");
@@ -79,11 +73,16 @@ BrokerProcess::BrokerProcess(const std::vector<std::string>& flags) {
   }
 }
 
-void BrokerProcess::Start(const std::vector<std::string>& flags) {
-  std::vector<std::string> words = {SLUICED_PATH, "--listen=127.0.0.1:0", "--http=127.0.0.1:0",
+void BrokerProcess::Start(const std::vector<std::string>& flags, std::string_view listen) {
+  std::vector<std::string> words = {SLUICED_PATH, fmt::format("--listen={}", listen), "--http=127.0.0.1:0",
                                     "--ports-file=" + ports_file_};
   if (const char* shards = std::getenv("SLUICE_TEST_SHARDS")) shards_ = std::atoi(shards);
   words.push_back(fmt::format("--shards={}", shards_));
+  // A busy machine can keep a test from what it has to do in these times.
+  for (const std::string_view timeout : {"--connect-timeout=", "--write-timeout=", "--block-timeout="}) {
+    const auto names = [timeout](const std::string& flag) { return flag.starts_with(timeout); };
+    if (std::ranges::none_of(flags, names)) words.push_back(fmt::format("{}10m", timeout));
+  }
   words.insert(words.end(), flags.begin(), flags.end());
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
@@ -218,30 +217,11 @@ bool BrokerProcess::Reap(int options) {
   return true;
 }
 
-uint64_t BrokerProcess::ResidentBytes() const {
-  std::istringstream pages(ReadFile(fmt::format("/proc/{}/statm", pid_)));
-  uint64_t total = 0;
-  uint64_t resident = 0;
-  pages >> total >> resident;
-  return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-}
+uint64_t BrokerProcess::ResidentBytes() const { return ProcessUse(pid_).memory().rss_bytes; }
 
-uint64_t BrokerProcess::OpenDescriptors() const {
-  const std::filesystem::directory_iterator entries(fmt::format("/proc/{}/fd", pid_));
-  return static_cast<uint64_t>(std::distance(begin(entries), end(entries)));
-}
+uint64_t BrokerProcess::OpenDescriptors() const { return ProcessUse(pid_).descriptors(); }
 
-double BrokerProcess::CpuSeconds() const {
-  // The name of the process, in brackets, may hold anything; the fields behind it are numbers.
-  const std::string stat = ReadFile(fmt::format("/proc/{}/stat", pid_));
-  std::istringstream fields(stat.substr(stat.rfind(')') + 2));
-  std::string skipped;
-  for (int field = 3; field < 14; ++field) fields >> skipped;
-  double user = 0;
-  double system = 0;
-  fields >> user >> system;
-  return (user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
-}
+double BrokerProcess::CpuSeconds() const { return static_cast<double>(ProcessUse(pid_).cpu_ns()) / 1e9; }
 
 void BrokerProcess::LimitDescriptors(uint64_t descriptors_max) const {
   rlimit limit = {};

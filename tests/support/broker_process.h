@@ -8,7 +8,7 @@
 //   broker.Signal(SIGTERM);
 //   EXPECT_EQ(broker.WaitForExit().code, 0);
 //
-// Whatever does not happen within 20 s throws std::runtime_error: a test can only end. The log is printed
+// Whatever does not happen within two minutes throws std::runtime_error: a test can only end. The log is printed
 // when the test failed; a broker that died by itself fails the test.
 //
 // Thread safety: one thread; the log is collected on one of its own.
@@ -40,9 +40,9 @@ struct ProcessExit {
 
 class BrokerProcess {
  public:
-  // Returns when it serves. Ports are chosen by the kernel; `flags` come behind those for that. The
-  // environment variable SLUICE_TEST_SHARDS, when set, is the number of shards.
-  explicit BrokerProcess(const std::vector<std::string>& flags = {});
+  // Returns when it serves. Ports are chosen by the kernel, unless `listen` names one; `flags` come behind
+  // those for that. The environment variable SLUICE_TEST_SHARDS, when set, is the number of shards.
+  explicit BrokerProcess(const std::vector<std::string>& flags = {}, std::string_view listen = "127.0.0.1:0");
   ~BrokerProcess();
   BrokerProcess(const BrokerProcess&) = delete;
   BrokerProcess& operator=(const BrokerProcess&) = delete;
@@ -81,7 +81,7 @@ class BrokerProcess {
   void WaitForMetric(std::string_view series, const ::testing::Matcher<double>& value) const;
 
  private:
-  void Start(const std::vector<std::string>& flags);
+  void Start(const std::vector<std::string>& flags, std::string_view listen);
   void End();
   void CollectLog();
   void ReadPorts();

@@ -8,9 +8,9 @@
 
 namespace sluice::testing {
 
-// Asks again and again until `condition` holds; false when it does not within 20 s.
+// Asks again and again until `condition` holds; false when it does not within two minutes.
 [[nodiscard]] inline bool Eventually(const std::function<bool()>& condition) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(2);
   while (!condition()) {
     if (std::chrono::steady_clock::now() > end) return false;
     std::this_thread::yield();

@@ -50,7 +50,8 @@ HttpReply HttpAsk(uint16_t port, std::string_view request) {
 }
 
 HttpReply HttpGet(uint16_t port, std::string_view path) {
-  return HttpAsk(port, fmt::format("GET {} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n\r\n", path, port));
+  return HttpAsk(
+      port, fmt::format("GET {} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n\r\n", path, port));
 }
 
 }  // namespace sluice::testing

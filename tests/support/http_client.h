@@ -2,7 +2,7 @@
 //
 //   EXPECT_EQ(HttpGet(port, "/healthz").status, 200);
 //
-// What is not an answer by HTTP/1.1 throws std::runtime_error, also one that does not come within 20 s.
+// What is not an answer by HTTP/1.1 throws std::runtime_error, also one that does not come within two minutes.
 #ifndef SLUICE_TESTS_SUPPORT_HTTP_CLIENT_H_
 #define SLUICE_TESTS_SUPPORT_HTTP_CLIENT_H_
 

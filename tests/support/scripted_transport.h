@@ -36,6 +36,10 @@ class ScriptedTransport : public Transport {
   // What BytesAcked() answers from now on.
   void Acknowledged(std::optional<uint64_t> bytes) { acknowledged_ = bytes; }
 
+  // What Sample() answers from now on; to begin with nothing.
+  void Says(const TransportSample& sample) { sample_ = sample; }
+  size_t samples_taken() const { return samples_taken_; }
+
   // Everything taken so far, in order.
   const std::string& stream() const { return stream_; }
 
@@ -51,6 +55,10 @@ class ScriptedTransport : public Transport {
 
   WriteResult Write(std::span<const iovec> pieces) override;
   std::optional<uint64_t> BytesAcked() override { return acknowledged_; }
+  std::optional<TransportSample> Sample() override {
+    ++samples_taken_;
+    return sample_;
+  }
 
  private:
   struct Step {
@@ -60,6 +68,8 @@ class ScriptedTransport : public Transport {
   std::deque<Step> script_;
   size_t afterwards_bytes_max_ = kEverything;
   std::optional<uint64_t> acknowledged_;
+  std::optional<TransportSample> sample_;
+  size_t samples_taken_ = 0;
   std::string stream_;
   std::vector<Call> calls_;
 };

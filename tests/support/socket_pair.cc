@@ -19,7 +19,7 @@
 namespace sluice::testing {
 namespace {
 
-constexpr int kPatienceMs = 20'000;
+constexpr int kPatienceMs = 120'000;
 
 void Require(bool done, const std::string& what) {
   if (!done) throw std::runtime_error(what + ": " + net::ErrorText(errno));
@@ -49,9 +49,10 @@ sockaddr_in LoopbackAt(uint16_t port) {
 
 }  // namespace
 
-net::Socket ConnectTo(uint16_t port, const SocketPairOptions& options) {
+net::Socket ConnectTo(uint16_t port, const SocketPairOptions& options, const char* host) {
   net::FileDescriptor fd = NewSocket(options.client_receive_buffer_bytes, options.client_send_buffer_bytes);
-  const sockaddr_in address = LoopbackAt(port);
+  sockaddr_in address = LoopbackAt(port);
+  Require(::inet_pton(AF_INET, host, &address.sin_addr) == 1, host);
   Require(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0, "connect");
   Require(::fcntl(fd.get(), F_SETFL, O_NONBLOCK) == 0, "fcntl");
   return net::Socket(std::move(fd));

@@ -32,14 +32,14 @@ struct SocketPair {
 
 SocketPair ConnectedTcpPair(const SocketPairOptions& options = {});
 
-// A socket that has connected to 127.0.0.1:`port`.
-net::Socket ConnectTo(uint16_t port, const SocketPairOptions& options = {});
+// A socket that has connected to `host`:`port`.
+net::Socket ConnectTo(uint16_t port, const SocketPairOptions& options = {}, const char* host = "127.0.0.1");
 
-// Blocks until `socket` has something to read (bytes, EOF, an error), or room to write. False after 20 s.
+// Blocks until `socket` has something to read (bytes, EOF, an error), or room to write. False after two minutes.
 enum class Readiness { kReadable, kWritable };
 [[nodiscard]] bool WaitUntilReady(const net::Socket& socket, Readiness readiness);
 
-// Reads until `bytes` have arrived, or EOF, a failure or silence (20 s) comes first, and returns what
+// Reads until `bytes` have arrived, or EOF, a failure or silence (two minutes) comes first, and returns what
 // arrived.
 std::string ReadBytes(net::Socket& socket, size_t bytes);
 

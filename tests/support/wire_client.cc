@@ -22,10 +22,16 @@ void FillSubscribe(uint32_t id, std::string_view filter, const SubscribeOptions&
   subscribe->set_filter(std::string(filter));
   subscribe->set_queue_group(options.queue_group);
   subscribe->set_overflow(options.overflow);
+  subscribe->set_conflate_header(options.conflate_header);
+  subscribe->set_window_bytes(options.window_bytes);
   v1::SubscriptionLimits* limits = subscribe->mutable_limits();
   limits->set_pending_bytes_max(options.pending_bytes_max);
   limits->set_pending_messages_max(options.pending_messages_max);
   limits->set_pending_age_max_ms(options.pending_age_max_ms);
+  limits->set_pending_bytes_soft(options.pending_bytes_soft);
+  limits->set_pending_messages_soft(options.pending_messages_soft);
+  limits->set_pending_age_soft_ms(options.pending_age_soft_ms);
+  limits->set_soft_time_ms(options.soft_time_ms);
 }
 
 }  // namespace
@@ -51,7 +57,10 @@ std::string Varint(uint64_t value) {
   return bytes;
 }
 
-WireClient::WireClient(uint16_t port, const SocketPairOptions& options) : socket_(ConnectTo(port, options)) {
+WireClient::WireClient(uint16_t port, const SocketPairOptions& options)
+    : WireClient(ConnectTo(port, options)) {}
+
+WireClient::WireClient(net::Socket socket) : socket_(std::move(socket)) {
   // Small frames at once: otherwise every second one waits for an acknowledgement of the first.
   if (!socket_.Apply({.nodelay = true}).ok()) throw std::runtime_error("TCP_NODELAY");
 }
@@ -106,6 +115,13 @@ void WireClient::SendUnsubscribe(uint32_t id, uint64_t after_messages) {
   v1::ClientFrame frame;
   frame.mutable_unsubscribe()->set_subscription(id);
   frame.mutable_unsubscribe()->set_after_messages(after_messages);
+  Send(frame);
+}
+
+void WireClient::SendCredit(uint32_t id, uint64_t granted_bytes) {
+  v1::ClientFrame frame;
+  frame.mutable_credit()->set_subscription(id);
+  frame.mutable_credit()->set_granted_bytes(granted_bytes);
   Send(frame);
 }
 

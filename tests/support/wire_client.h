@@ -10,7 +10,7 @@
 //   client.ExpectGoodbye(v1::REASON_CLIENT_CLOSED);
 //
 // It reads only when it is asked for something. Whoever waits for one kind of frame keeps the others for
-// later, in their order, and throws std::runtime_error when the session ends instead, or after 20 s of
+// later, in their order, and throws std::runtime_error when the session ends instead, or after two minutes of
 // silence.
 //
 // Thread safety: none.
@@ -43,7 +43,13 @@ struct SubscribeOptions {
   uint64_t pending_bytes_max = 0;
   uint64_t pending_messages_max = 0;
   uint64_t pending_age_max_ms = 0;
+  uint64_t pending_bytes_soft = 0;
+  uint64_t pending_messages_soft = 0;
+  uint64_t pending_age_soft_ms = 0;
+  uint64_t soft_time_ms = 0;
   v1::OverflowPolicy overflow = v1::OVERFLOW_POLICY_DEFAULT;
+  std::string conflate_header = {};
+  uint64_t window_bytes = 0;
 };
 
 struct DeliveredMessage {
@@ -56,6 +62,8 @@ class WireClient {
   // Connects the socket and says nothing. A small receive buffer makes a client that does not read block the
   // broker soon.
   explicit WireClient(uint16_t port, const SocketPairOptions& options = {});
+  // Speaks over a socket that has connected already.
+  explicit WireClient(net::Socket socket);
   WireClient(WireClient&&) = default;
   WireClient& operator=(WireClient&&) = default;
 
@@ -64,7 +72,7 @@ class WireClient {
   // The Connected of Connect().
   const v1::Connected& connected() const { return connected_; }
 
-  // Waits until the kernel took all of it; throws when the connection breaks or nothing is taken for 20 s.
+  // Waits until the kernel took all of it; throws when the connection breaks or nothing is taken for two minutes.
   void Send(const v1::ClientFrame& frame) { SendRaw(Encode(frame)); }
   void SendRaw(std::string_view bytes);
   // As much as the kernel takes, however little; false when the connection is broken.
@@ -75,6 +83,7 @@ class WireClient {
   // Says it and waits for nothing.
   void SendSubscribe(uint32_t id, std::string_view filter, const SubscribeOptions& options = {});
   void SendUnsubscribe(uint32_t id, uint64_t after_messages = 0);
+  void SendCredit(uint32_t id, uint64_t granted_bytes);
   void SendPing(uint64_t id);
   void SendAckRequest(uint64_t id);
   void Publish(std::string_view topic, std::string_view payload, std::string_view reply_to = "");

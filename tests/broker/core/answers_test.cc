@@ -15,7 +15,7 @@ namespace {
 
 class AnswersTest : public ::testing::Test {
  protected:
-  AnswersTest() : subscriber_(1, &limits_) {}
+  AnswersTest() : subscriber_(1, &limits_, &account_) {}
 
   Subscription* Subscribe(uint64_t turn, uint32_t id) {
     Subscription* subscription = subscriber_.Add(id, {}, v1::OVERFLOW_POLICY_DISCONNECT);
@@ -31,6 +31,7 @@ class AnswersTest : public ::testing::Test {
     return testing::ReadStream(transport_.stream()).frames;
   }
 
+  MemoryAccount account_;
   SubscriberLimits limits_;
   Subscriber subscriber_;
   Answers answers_;
@@ -90,9 +91,8 @@ TEST_F(AnswersTest, ASubscriptionThatHasGoneIsNotTold) {
 
 // Unsubscribed may leave before the turn that subscribed is done, and the id be used again.
 TEST_F(AnswersTest, AnIdThatIsUsedAgainIsToldWhenItsOwnTurnIsDone) {
-  MemoryAccount account;
   Subscription* first = Subscribe(1, 9);
-  subscriber_.End(first, v1::REASON_UNSUBSCRIBED, &account, absl::UnixEpoch());
+  subscriber_.End(first, v1::REASON_UNSUBSCRIBED);
   std::vector<v1::ServerFrame> told = Tell(0);
   ASSERT_EQ(told.size(), 2u);
   EXPECT_TRUE(told[0].has_subscribed());

@@ -35,7 +35,8 @@ constexpr const char* kFilters[] = {"a", "b", "c.x", "c.*", "c.>", ">", "*"};
 constexpr const char* kQueueGroups[] = {"", "", "", "q", "r"};
 
 struct Peer {
-  Peer(uint64_t token, const SubscriberLimits* limits) : subscriber(token, limits) {}
+  Peer(uint64_t token, const SubscriberLimits* limits) : subscriber(token, limits, &account) {}
+  MemoryAccount account;
   Subscriber subscriber;
   ScriptedTransport transport;
   enum class Life { kUp, kCut } life = Life::kUp;
@@ -169,7 +170,7 @@ class World {
     fan_out_.Settle(subscription->group, now_);
     EXPECT_EQ(subscription->ended, v1::REASON_UNSPECIFIED);
     index_.Detach(subscription);
-    peer->subscriber.End(subscription, v1::REASON_UNSUBSCRIBED, &account_, now_);
+    peer->subscriber.End(subscription, v1::REASON_UNSUBSCRIBED);
     one.force = Expected::Force::kNo;
     asked_.insert(peer);
   }
@@ -177,7 +178,7 @@ class World {
   // Messages that have not begun to leave.
   static uint64_t Waiting(const Subscription& subscription) {
     uint64_t waiting = 0;
-    const Ring<Slice>& slices = subscription.queue.slices();
+    const Ring<Slice>& slices = subscription.queue().slices();
     for (size_t i = 0; i < slices.size(); ++i) waiting += slices[i].messages;
     return waiting;
   }
@@ -209,11 +210,11 @@ class World {
       const uint64_t waiting = Waiting(*subscription);
       const uint64_t again = fan_out_.DealAgain(group, subscription);
       EXPECT_EQ(again, group->members.empty() ? 0 : waiting);
-      ExpectedGroup& expected = groups_[{group->filter, group->queue_group}];
+      ExpectedGroup& expected = groups_[{std::string(group->filter()), std::string(group->queue_group())}];
       expected.lost += waiting - again;
       if (again > 0) expected.order = ExpectedGroup::Order::kDealtAgain;
     }
-    const SendQueue::Dropped dropped = peer->subscriber.Close(Subscriber::ControlFrames::kDrop);
+    const Missing dropped = peer->subscriber.Close(Subscriber::ControlFrames::kDrop);
     pending_messages_ -= dropped.messages;
     pending_bytes_ -= dropped.bytes;
   }

@@ -28,15 +28,16 @@ class Side {
   explicit Side(uint32_t shard) : shard_(shard) {}
 
   Subscription* Subscribe(std::string_view filter, std::string_view queue_group = "") {
-    subscribers_.push_back(std::make_unique<Subscriber>(subscribers_.size(), &limits_));
+    subscribers_.push_back(std::make_unique<Subscriber>(subscribers_.size(), &limits_, &account));
     Subscription* subscription = subscribers_.back()->Add(1, {}, v1::OVERFLOW_POLICY_DISCONNECT);
     subscription->told = Subscription::Told::kYes;
     index.Attach(subscription, index.FindOrCreate(filter, queue_group));
     return subscription;
   }
   // Learns of the members that the other side has.
-  void KnowOf(const Side& other, const FilterGroup& group, uint32_t members) {
-    index.SetRemote(index.FindOrCreate(group.filter, group.queue_group), other.shard_, members, group.id);
+  void KnowOf(Side* other, FilterGroup* group, uint32_t members) {
+    index.SetRemote(index.FindOrCreate(group->filter(), group->queue_group()), other->shard_, members,
+                    other->index.IdOf(group));
   }
   void Publish(std::string_view topic, std::string_view payload, const std::shared_ptr<PublishTally>& tally) {
     const std::string frame = MessageFrame(topic, payload);
@@ -57,6 +58,10 @@ class Side {
         FilterGroup* group = index.FindById(deliver->group);
         ASSERT_NE(group, nullptr);
         fan_out.TakeArrived(group, from, *deliver);
+      } else if (const auto* returned = std::get_if<ReturnLetter>(&outgoing.letter)) {
+        FilterGroup* group = index.FindById(returned->group);
+        ASSERT_NE(group, nullptr);
+        fan_out.TakeReturned(group, *returned);
       } else if (const auto* tally = std::get_if<TallyLetter>(&outgoing.letter)) {
         tally->tally->matched += tally->matched;
         tally->tally->dropped += tally->dropped;
@@ -65,7 +70,7 @@ class Side {
   }
   static std::vector<std::string> Payloads(const Subscription* subscription) {
     std::string bytes;
-    const Ring<Slice>& slices = subscription->queue.slices();
+    const Ring<Slice>& slices = subscription->queue().slices();
     for (size_t i = 0; i < slices.size(); ++i) bytes += slices[i].view();
     return testing::ReadStream(bytes).payloads[0];
   }
@@ -114,8 +119,8 @@ TEST_F(FanOutShardsTest, AssemblesOnceForAllShards) {
   Subscription* local = here_.Subscribe("a");
   Subscription* remote = there_.Subscribe("a");
   Subscription* far = elsewhere_.Subscribe("a");
-  here_.KnowOf(there_, *remote->group, 1);
-  here_.KnowOf(elsewhere_, *far->group, 1);
+  here_.KnowOf(&there_, remote->group, 1);
+  here_.KnowOf(&elsewhere_, far->group, 1);
   for (int i = 0; i < 10; ++i) {
     here_.Publish("a", "payload " + std::to_string(i), i < 4 ? one_ : two_);
     here_.read.Append("noise");
@@ -128,10 +133,10 @@ TEST_F(FanOutShardsTest, AssemblesOnceForAllShards) {
     const std::vector<DeliverLetter> delivers = Delivers(letters, shard);
     ASSERT_EQ(delivers.size(), 1u);
     const DeliverLetter& letter = delivers[0];
-    EXPECT_EQ(letter.group, shard == kThere ? remote->group->id : far->group->id);
+    EXPECT_EQ(letter.group, shard == kThere ? remote->group->id() : far->group->id());
     ASSERT_EQ(letter.slices.size(), 1u);
-    EXPECT_EQ(letter.slices[0].chunk, local->queue.slices()[0].chunk);
-    EXPECT_EQ(letter.slices[0].offset, local->queue.slices()[0].offset);
+    EXPECT_EQ(letter.slices[0].chunk, local->queue().slices()[0].chunk);
+    EXPECT_EQ(letter.slices[0].offset, local->queue().slices()[0].offset);
     EXPECT_EQ(letter.slices[0].messages, 10u);
     ASSERT_EQ(letter.parts.size(), 2u);
     EXPECT_EQ(letter.parts[0].tally, one_);
@@ -142,8 +147,8 @@ TEST_F(FanOutShardsTest, AssemblesOnceForAllShards) {
   EXPECT_EQ(one_->matched, 4u);  // here; the others come by letter
   there_.Deliver(kHere, letters);
   const std::vector<FanOut::Outgoing> answers = there_.Turn();
-  EXPECT_EQ(remote->queue.slices().size(), 1u);
-  EXPECT_EQ(remote->queue.slices()[0].chunk, local->queue.slices()[0].chunk);  // and not copied there
+  EXPECT_EQ(remote->queue().slices().size(), 1u);
+  EXPECT_EQ(remote->queue().slices()[0].chunk, local->queue().slices()[0].chunk);  // and not copied there
   EXPECT_EQ(Side::Payloads(remote), Side::Payloads(local));
   here_.Deliver(kThere, answers);
   EXPECT_EQ(one_->matched, 8u);
@@ -152,7 +157,7 @@ TEST_F(FanOutShardsTest, AssemblesOnceForAllShards) {
 
 TEST_F(FanOutShardsTest, WritesForGroupsThatHaveNoMemberHere) {
   Subscription* remote = there_.Subscribe("a.*");
-  here_.KnowOf(there_, *remote->group, 1);
+  here_.KnowOf(&there_, remote->group, 1);
   here_.Publish("a.b", "x", one_);
   there_.Deliver(kHere, here_.Turn());
   here_.Deliver(kThere, there_.Turn());
@@ -163,7 +168,7 @@ TEST_F(FanOutShardsTest, WritesForGroupsThatHaveNoMemberHere) {
 TEST_F(FanOutShardsTest, WhatArrivesAndWhatIsPublishedHereReachesEveryMemberInOrder) {
   Subscription* remote = there_.Subscribe("a");
   Subscription* other = there_.Subscribe("a");
-  here_.KnowOf(there_, *remote->group, 1);
+  here_.KnowOf(&there_, remote->group, 1);
   for (int turn = 0; turn < 3; ++turn) {
     for (int i = 0; i < 3; ++i) here_.Publish("a", "far " + std::to_string(3 * turn + i), one_);
     there_.Deliver(kHere, here_.Turn());
@@ -190,7 +195,7 @@ TEST_F(FanOutShardsTest, TalliesOfWhatArrivedAreExactForMembersThatTakeLess) {
   counted->offered_max = 3;
   Subscription* closed = there_.Subscribe("a");
   (void)closed->subscriber->Close(Subscriber::ControlFrames::kDrop);
-  here_.KnowOf(there_, *counted->group, 1);
+  here_.KnowOf(&there_, counted->group, 1);
   here_.Publish("a", "1", one_);
   here_.Publish("a", "2", one_);
   here_.Publish("a", "3", two_);
@@ -206,8 +211,8 @@ TEST_F(FanOutShardsTest, TalliesOfWhatArrivedAreExactForMembersThatTakeLess) {
 TEST_F(FanOutShardsTest, AQueueGroupIsDealtByTheMembersThatEachShardHas) {
   std::vector<Subscription*> members = {here_.Subscribe("jobs", "q")};
   for (int i = 0; i < 2; ++i) members.push_back(there_.Subscribe("jobs", "q"));
-  here_.KnowOf(there_, *members[1]->group, 2);
-  there_.KnowOf(here_, *members[0]->group, 1);
+  here_.KnowOf(&there_, members[1]->group, 2);
+  there_.KnowOf(&here_, members[0]->group, 1);
   for (int i = 0; i < 30; ++i) here_.Publish("jobs", std::to_string(i), i % 2 == 0 ? one_ : two_);
   const std::vector<FanOut::Outgoing> letters = here_.Turn();
   uint64_t written = 0;
@@ -233,7 +238,7 @@ TEST_F(FanOutShardsTest, WhatACutMemberHadGoesToOtherShardsAndIsNotCountedAgain)
   EXPECT_TRUE(here_.Turn().empty());
   EXPECT_EQ(one_->matched, 5u);
   Subscription* remote = there_.Subscribe("jobs", "q");
-  here_.KnowOf(there_, *remote->group, 1);
+  here_.KnowOf(&there_, remote->group, 1);
   FilterGroup* group = cut->group;
   here_.index.Detach(cut);
   EXPECT_EQ(here_.fan_out.DealAgain(group, cut), 5u);
@@ -244,13 +249,53 @@ TEST_F(FanOutShardsTest, WhatACutMemberHadGoesToOtherShardsAndIsNotCountedAgain)
   EXPECT_EQ(one_->matched, 5u);
 }
 
+TEST_F(FanOutShardsTest, WhatIsBeyondTheCountsOfAShardsMembersComesBackAndIsDealtHere) {
+  Subscription* remote = there_.Subscribe("jobs", "q");
+  remote->offered_max = 3;
+  Subscription* local = here_.Subscribe("jobs", "q");
+  here_.KnowOf(&there_, remote->group, 1);
+  there_.KnowOf(&here_, local->group, 1);
+  for (int i = 0; i < 20; ++i) here_.Publish("jobs", std::to_string(i), i < 10 ? one_ : two_);
+  there_.Deliver(kHere, here_.Turn());
+  EXPECT_EQ(local->offered, 10u);
+  const std::vector<FanOut::Outgoing> answers = there_.Turn();
+  EXPECT_EQ(remote->offered, 3u);
+  here_.index.SetRemote(local->group, kThere, 0, remote->group->id());  // as its shard says in the same mail
+  here_.Deliver(kThere, answers);
+  EXPECT_TRUE(here_.Turn().empty());
+  std::multiset<std::string> got;
+  for (const Subscription* member : {local, remote}) {
+    for (const std::string& payload : Side::Payloads(member)) got.insert(payload);
+  }
+  std::multiset<std::string> published;
+  for (int i = 0; i < 20; ++i) published.insert(std::to_string(i));
+  EXPECT_EQ(got, published);
+  EXPECT_EQ(one_->matched, 10u);
+  EXPECT_EQ(two_->matched, 10u);
+}
+
+TEST_F(FanOutShardsTest, WhatIsDealtAgainBeyondAllCountsIsCountedAsDropped) {
+  Subscription* cut = here_.Subscribe("jobs", "q");
+  for (int i = 0; i < 5; ++i) here_.Publish("jobs", std::to_string(i), one_);
+  (void)here_.Turn();
+  Subscription* other = here_.Subscribe("jobs", "q");
+  other->offered_max = 2;
+  (void)here_.fan_out.TakeReport();
+  FilterGroup* group = cut->group;
+  here_.index.Detach(cut);
+  EXPECT_EQ(here_.fan_out.DealAgain(group, cut), 5u);
+  (void)here_.Turn();
+  EXPECT_EQ(other->offered, 2u);
+  EXPECT_EQ(here_.fan_out.TakeReport().dropped_messages, 3u);
+}
+
 TEST_F(FanOutShardsTest, SettlingWritesToOtherShardsWhatWasPublishedBeforeTheChange) {
   Subscription* remote = there_.Subscribe("a");
-  here_.KnowOf(there_, *remote->group, 1);
+  here_.KnowOf(&there_, remote->group, 1);
   FilterGroup* group = here_.index.FindOrCreate("a", "");
   here_.Publish("a", "before", one_);
   here_.fan_out.Settle(group, absl::UnixEpoch());
-  here_.index.SetRemote(group, kThere, 0, remote->group->id);
+  here_.index.SetRemote(group, kThere, 0, remote->group->id());
   here_.Publish("a", "after", one_);
   there_.Deliver(kHere, here_.Turn());
   (void)there_.Turn();
@@ -259,7 +304,7 @@ TEST_F(FanOutShardsTest, SettlingWritesToOtherShardsWhatWasPublishedBeforeTheCha
 
 TEST_F(FanOutShardsTest, BlockedMembersOfWhatArrivedShareOneCopyHere) {
   Subscription* remote = there_.Subscribe("a");
-  here_.KnowOf(there_, *remote->group, 1);
+  here_.KnowOf(&there_, remote->group, 1);
   testing::ScriptedTransport full;
   full.AfterwardsTakes(0);
   remote->subscriber->QueueControl(testing::ServerPong(1));
@@ -270,8 +315,8 @@ TEST_F(FanOutShardsTest, BlockedMembersOfWhatArrivedShareOneCopyHere) {
   there_.Deliver(kHere, here_.Turn());
   (void)there_.Turn();
   // The chunk of the other shard is not kept alive for one small message.
-  EXPECT_FALSE(remote->queue.slices()[0].chunk == here_.read.chunk());
-  EXPECT_LE(remote->queue.slices()[0].chunk->capacity(), 4096u);
+  EXPECT_FALSE(remote->queue().slices()[0].chunk == here_.read.chunk());
+  EXPECT_LE(remote->queue().slices()[0].chunk->capacity(), 4096u);
 }
 
 }  // namespace

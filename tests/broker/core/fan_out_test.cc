@@ -28,13 +28,14 @@ constexpr QueueLimits kNoLimits = {};
 
 // One session as the fan-out sees it, with a socket that takes everything until it is told otherwise.
 struct Peer {
-  Peer(uint64_t token, const SubscriberLimits* limits) : subscriber(token, limits) {}
+  Peer(uint64_t token, const SubscriberLimits* limits) : subscriber(token, limits, &account) {}
 
   // Payloads that arrived for the subscription, in order.
   std::vector<std::string> Payloads(uint32_t subscription) const {
     return ReadStream(transport.stream()).payloads[subscription];
   }
 
+  MemoryAccount account;
   Subscriber subscriber;
   ScriptedTransport transport;
 };
@@ -57,7 +58,7 @@ class FanOutTest : public ::testing::Test {
   void Unsubscribe(Subscription* subscription) {
     fan_out_.Settle(subscription->group, now_);
     index_.Detach(subscription);
-    subscription->subscriber->End(subscription, v1::REASON_UNSUBSCRIBED, &account_, now_);
+    subscription->subscriber->End(subscription, v1::REASON_UNSUBSCRIBED);
   }
   void Publish(std::string_view topic, std::string_view payload, PublishTally* tally = nullptr) {
     const std::string frame = MessageFrame(topic, payload);
@@ -122,8 +123,8 @@ TEST_F(FanOutTest, AGroupThatTakesEverythingGetsItWhereItLies) {
   const uint32_t begin = read_.offset();
   for (const char* payload : {"one", "two", "three"}) Publish("a", payload);
   ASSERT_EQ(fan_out_.Next(now_), subscription->subscriber);
-  ASSERT_EQ(subscription->queue.slices().size(), 1u);
-  const Slice& slice = subscription->queue.slices()[0];
+  ASSERT_EQ(subscription->queue().slices().size(), 1u);
+  const Slice& slice = subscription->queue().slices()[0];
   EXPECT_EQ(slice.chunk, read_.chunk());
   EXPECT_EQ(slice.offset, begin);
   EXPECT_EQ(slice.bytes, read_.offset() - begin);
@@ -141,8 +142,8 @@ TEST_F(FanOutTest, ASliceInPlaceSpansThePublishersWhoseMessagesLieSideBySide) {
   Publish("a", "two", &other);
   Publish("a", "three");
   ASSERT_EQ(fan_out_.Next(now_), subscription->subscriber);
-  EXPECT_EQ(subscription->queue.slices().size(), 1u);
-  EXPECT_EQ(subscription->queue.slices()[0].chunk, read_.chunk());
+  EXPECT_EQ(subscription->queue().slices().size(), 1u);
+  EXPECT_EQ(subscription->queue().slices()[0].chunk, read_.chunk());
   EXPECT_EQ(fan_out_.Next(now_), nullptr);
   EXPECT_EQ(tally_.matched, 2u);
   EXPECT_EQ(other.matched, 1u);
@@ -158,16 +159,16 @@ TEST_F(FanOutTest, ScatteredMessagesAreAssembledOnceForAllMembers) {
   }
   const int64_t before = account_.bytes();
   ASSERT_NE(fan_out_.Next(now_), nullptr);
-  const Slice assembled = members[0]->queue.slices()[0];
+  const Slice assembled = members[0]->queue().slices()[0];
   EXPECT_FALSE(assembled.chunk == read_.chunk());
   EXPECT_EQ(assembled.messages, 50u);
   while (fan_out_.Next(now_) != nullptr) {
   }
   for (const Subscription* member : members) {
-    ASSERT_EQ(member->queue.slices().size(), 1u);
-    EXPECT_EQ(member->queue.slices()[0].chunk, assembled.chunk);
-    EXPECT_EQ(member->queue.slices()[0].offset, assembled.offset);
-    EXPECT_EQ(member->queue.slices()[0].bytes, assembled.bytes);
+    ASSERT_EQ(member->queue().slices().size(), 1u);
+    EXPECT_EQ(member->queue().slices()[0].chunk, assembled.chunk);
+    EXPECT_EQ(member->queue().slices()[0].offset, assembled.offset);
+    EXPECT_EQ(member->queue().slices()[0].bytes, assembled.bytes);
   }
   EXPECT_EQ(account_.bytes(), before + kChunkBytes);  // one assembly chunk
   for (const auto& peer : peers_) {
@@ -189,7 +190,7 @@ TEST_F(FanOutTest, PiecesOf2KiBAndMoreAreNotCopied) {
   Publish("a", payload_for(1500));
   PublishScattered("a", payload_for(1500));
   ASSERT_NE(fan_out_.Next(now_), nullptr);
-  const Ring<Slice>& slices = subscription->queue.slices();
+  const Ring<Slice>& slices = subscription->queue().slices();
   ASSERT_EQ(slices.size(), 4u);
   EXPECT_FALSE(slices[0].chunk == read_.chunk());
   EXPECT_EQ(slices[1].chunk, read_.chunk());
@@ -304,11 +305,11 @@ TEST_F(FanOutTest, BlockedMembersShareOneCopyAndTheOthersGetItInPlace) {
   Publish("a", "small");
   while (fan_out_.Next(now_) != nullptr) {
   }
-  const ChunkRef kept = members[0]->queue.slices()[0].chunk;
+  const ChunkRef kept = members[0]->queue().slices()[0].chunk;
   EXPECT_FALSE(kept == read_.chunk());
   EXPECT_LE(kept->capacity(), 4096u);
   for (int i = 0; i < 10; ++i) {
-    EXPECT_EQ(members[i]->queue.slices()[0].chunk, i % 2 == 0 ? kept : read_.chunk());
+    EXPECT_EQ(members[i]->queue().slices()[0].chunk, i % 2 == 0 ? kept : read_.chunk());
   }
 }
 
@@ -317,12 +318,12 @@ TEST_F(FanOutTest, APieceThatFillsAnEighthOfItsChunkIsNotCopiedForBlockedMembers
   Block(peers_[0].get());
   Publish("a", std::string(kChunkBytes / 8, 'x'));
   Turn();
-  EXPECT_EQ(subscription->queue.slices()[0].chunk, read_.chunk());
+  EXPECT_EQ(subscription->queue().slices()[0].chunk, read_.chunk());
   const int64_t before = account_.bytes();
   Publish("a", std::string(kChunkBytes / 8 - 100, 'x'));
   Turn();
-  EXPECT_EQ(subscription->queue.slices().size(), 2u);
-  EXPECT_FALSE(subscription->queue.slices()[1].chunk == read_.chunk());
+  EXPECT_EQ(subscription->queue().slices().size(), 2u);
+  EXPECT_FALSE(subscription->queue().slices()[1].chunk == read_.chunk());
   EXPECT_GT(account_.bytes(), before);
 }
 
@@ -355,7 +356,7 @@ TEST_F(FanOutTest, AHundredStuckMembersKeepNoMoreThanEightTimesTheirOneBacklog) 
       ASSERT_LE(account_.bytes(), one.factor * distinct + kPoolKeeps + (64 << 10)) << "turn " << turn;
     }
     for (const Subscription* member : members) {
-      EXPECT_EQ(member->queue.pending_bytes(), static_cast<uint64_t>(distinct));
+      EXPECT_EQ(member->queue().pending_bytes(), static_cast<uint64_t>(distinct));
     }
     for (Subscription* member : members) index_.Detach(member);
   }
@@ -566,8 +567,8 @@ TEST_F(FanOutTest, WhatAMemberIsDealtIsOneAssembledPiece) {
   while (fan_out_.Next(now_) != nullptr) {
   }
   for (const Subscription* member : members) {
-    ASSERT_EQ(member->queue.slices().size(), 1u);
-    EXPECT_EQ(member->queue.slices()[0].messages, 10u);
+    ASSERT_EQ(member->queue().slices().size(), 1u);
+    EXPECT_EQ(member->queue().slices()[0].messages, 10u);
   }
 }
 
@@ -687,7 +688,7 @@ TEST_F(FanOutTest, DealAgainLeavesOutWhatIsNoMessage) {
   Subscribe(other, 1, "a", "q");
   FilterGroup* group = leaving->group;
   index_.Detach(leaving);
-  cut->subscriber.End(leaving, v1::REASON_COUNT_REACHED, &account_, now_);
+  cut->subscriber.End(leaving, v1::REASON_COUNT_REACHED);
   EXPECT_EQ(fan_out_.DealAgain(group, leaving), 1u);
   Turn();
   const testing::ReceivedStream received = ReadStream(other->transport.stream());

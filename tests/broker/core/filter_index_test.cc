@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -15,10 +16,14 @@
 namespace sluice {
 namespace {
 
+std::string Name(const FilterGroup& group) {
+  return std::string(group.filter()) + "/" + std::string(group.queue_group());
+}
+
 std::set<std::string> Matched(FilterIndex* index, std::string_view topic) {
   std::set<std::string> filters;
   for (const FilterGroup* group : index->Match(topic)) {
-    EXPECT_TRUE(filters.insert(group->filter + "/" + group->queue_group).second) << "matched twice";
+    EXPECT_TRUE(filters.insert(Name(*group)).second) << "matched twice";
   }
   return filters;
 }
@@ -69,7 +74,7 @@ class FilterIndexModel {
     std::set<std::string> expected;
     for (const auto& subscription : subscriptions_) {
       const FilterGroup* const group = subscription->group;
-      if (FilterMatches(group->filter, topic)) expected.insert(group->filter + "/" + group->queue_group);
+      if (FilterMatches(group->filter(), topic)) expected.insert(Name(*group));
     }
     return expected;
   }
@@ -79,8 +84,8 @@ class FilterIndexModel {
     const std::string filter = words_.Filter();
     const std::string_view queue_group = kQueueGroups[words_.Below(4)];
     FilterGroup* const group = index_.FindOrCreate(filter, queue_group);
-    ASSERT_EQ(group->filter, filter);
-    ASSERT_EQ(group->queue_group, queue_group);
+    ASSERT_EQ(group->filter(), filter);
+    ASSERT_EQ(group->queue_group(), queue_group);
     ASSERT_EQ(group->kind(), queue_group.empty() ? GroupKind::kShared : GroupKind::kDealt);
     ASSERT_EQ(index_.FindOrCreate(filter, queue_group), group);
     if (words_.Below(10) == 0) return;  // refused for another reason, say
@@ -184,6 +189,31 @@ TEST(FilterIndex, FindsWhatMatchedLongAgoAsLongAsItIsUsedAgain) {
   EXPECT_EQ(index.cached_topics(), 3u);
 }
 
+TEST(FilterIndex, OfBytesThatNobodyCheckedOnlyATopicMatches) {
+  FilterIndex index(/*cached_topics_max=*/2);
+  Subscription all;
+  index.Attach(&all, index.FindOrCreate(">", ""));
+  const std::string too_long(kTopicBytesMax + 1, 'a');
+  for (const std::string& bad :
+       {std::string(), std::string("a..b"), std::string("a.*"), std::string("\xff"), too_long}) {
+    EXPECT_EQ(index.MatchIfValid(bad), std::nullopt) << bad;
+  }
+  EXPECT_EQ(index.cached_topics(), 0u);
+  EXPECT_EQ(index.cache_misses(), 0u);
+  for (int round = 0; round < 2; ++round) {
+    for (const std::string_view topic : {"a", "b"}) {
+      ASSERT_NE(index.MatchIfValid(topic), std::nullopt);
+      EXPECT_EQ(index.MatchIfValid(topic)->front(), all.group);
+    }
+  }
+  EXPECT_EQ(index.cache_misses(), 2u);
+  EXPECT_EQ(index.cache_hits(), 6u);
+  // A topic stays valid; what matches it does not stay the same.
+  index.Detach(&all);
+  ASSERT_NE(index.MatchIfValid("a"), std::nullopt);
+  EXPECT_TRUE(index.MatchIfValid("a")->empty());
+}
+
 TEST(FilterIndex, ACacheForNoneHoldsOne) {
   FilterIndex index(/*cached_topics_max=*/0);
   Subscription subscription;
@@ -235,6 +265,37 @@ TEST(FilterIndex, AGroupThatNobodyEntersIsRemoved) {
   EXPECT_TRUE(index.Match("a.b").empty());
   index.RemoveEmptyGroups();
   EXPECT_EQ(index.group_count(), 0u);
+}
+
+TEST(FilterIndex, WithMoreFiltersThanPlacesAndNoWildcardTheCacheIsNotUsed) {
+  FilterIndex index(/*cached_topics_max=*/1);
+  Subscription other;
+  index.Attach(&other, index.FindOrCreate("c", ""));
+  Subscription exact;
+  Subscription wildcard;
+  index.Attach(&exact, index.FindOrCreate("a", ""));
+  EXPECT_TRUE(index.outgrows_cache());
+  for (const std::string_view topic : {"a", "b", "a", "a"}) {
+    index.Prefetch(topic);
+    ASSERT_NE(index.MatchIfValid(topic), std::nullopt);
+    EXPECT_EQ(index.MatchIfValid(topic)->size(), topic == "a" ? 1u : 0u);
+  }
+  EXPECT_EQ(index.MatchIfValid("a..b"), std::nullopt);
+  index.Detach(&exact);
+  EXPECT_TRUE(index.MatchIfValid("a")->empty());
+  index.Attach(&exact, index.FindOrCreate("a", ""));
+  EXPECT_EQ(index.MatchIfValid("a")->size(), 1u);
+  EXPECT_EQ(index.MatchIfValid("c")->size(), 1u);
+  EXPECT_EQ(index.cached_topics(), 0u);
+  EXPECT_EQ(index.cache_misses(), 0u);
+
+  index.Attach(&wildcard, index.FindOrCreate(">", ""));
+  EXPECT_FALSE(index.outgrows_cache());
+  EXPECT_EQ(index.MatchIfValid("a")->size(), 2u);
+  EXPECT_EQ(index.cached_topics(), 1u);
+  index.Detach(&wildcard);
+  index.RemoveEmptyGroups();
+  EXPECT_EQ(index.MatchIfValid("a")->size(), 1u);
 }
 
 TEST(FilterIndex, AnExactFilterDisturbsOnlyItsOwnTopicInTheCache) {

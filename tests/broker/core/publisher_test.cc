@@ -21,7 +21,7 @@ using testing::ReadStream;
 
 class PublisherTest : public ::testing::Test {
  protected:
-  PublisherTest() : subscriber_(1, &limits_) {}
+  PublisherTest() : subscriber_(1, &limits_, &account_) {}
 
   Subscription* Subscribe(uint32_t id, std::string_view filter) {
     Subscription* subscription = subscriber_.Add(id, {}, v1::OVERFLOW_POLICY_DISCONNECT);

@@ -109,7 +109,7 @@ TEST_F(SendQueueTest, TheRestOutlivesADropAndTheSlice) {
   PushMessages(three_);
   const std::optional<FrameRest> rest = queue_.Consume(2);
   ASSERT_TRUE(rest.has_value());
-  const SendQueue::Dropped dropped = queue_.DropWaiting();
+  const Missing dropped = queue_.DropWaiting();
   EXPECT_EQ(dropped.bytes, two_.size() + three_.size());
   EXPECT_EQ(dropped.messages, 2u);
   EXPECT_TRUE(queue_.empty());
@@ -133,7 +133,7 @@ TEST_F(SendQueueTest, FramesInPlaceAreNeitherCountedNorDropped) {
   PushMessages(two_);
   EXPECT_EQ(queue_.pending_bytes(), one_.size() + two_.size());
   EXPECT_EQ(queue_.pending_messages(), 2u);
-  const SendQueue::Dropped dropped = queue_.DropWaiting();
+  const Missing dropped = queue_.DropWaiting();
   EXPECT_EQ(dropped.bytes, one_.size() + two_.size());
   EXPECT_EQ(dropped.messages, 2u);
   EXPECT_FALSE(queue_.empty());
@@ -339,7 +339,7 @@ class SendQueueModel {
   }
 
   void Drop() {
-    SendQueue::Dropped expected;
+    Missing expected;
     std::deque<Frame> kept;
     for (size_t i = 0; i < model_.size(); ++i) {
       if ((i == 0 && begun_ > 0) || model_[i].kind == SliceKind::kInPlace) {
@@ -350,7 +350,7 @@ class SendQueueModel {
       }
     }
     model_ = std::move(kept);
-    const SendQueue::Dropped dropped = queue_.DropWaiting();
+    const Missing dropped = queue_.DropWaiting();
     EXPECT_EQ(dropped.bytes, expected.bytes);
     EXPECT_EQ(dropped.messages, expected.messages);
     dropped_bytes_ += dropped.bytes;

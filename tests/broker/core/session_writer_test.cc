@@ -67,7 +67,7 @@ class SessionWriterTest : public ::testing::Test {
   }
   void OfferFrames(Subscription* subscription, std::string_view frames,
                    SliceKind kind = SliceKind::kMessages) {
-    subscription->queue.Push(SliceOf(frames, &account_, absl::UnixEpoch(), kind));
+    subscription->mutable_queue().Push(SliceOf(frames, &account_, absl::UnixEpoch(), kind));
     writer_.Activate(subscription);
   }
 
@@ -169,7 +169,7 @@ TEST_F(SessionWriterTest, ReportsWhatBecameOfEachByte) {
   EXPECT_EQ(result.taken_bytes, total - pong.size() - 2);
   EXPECT_EQ(result.messages_sent, 2u);
   EXPECT_EQ(result.message_bytes_sent, 2 * frame.size());  // no header, no pong
-  EXPECT_EQ(one_->queue.sent_messages(), 2u);
+  EXPECT_EQ(one_->backlog, nullptr);
 }
 
 TEST_F(SessionWriterTest, ResumesAtTheExactByteWhereverTheKernelStopped) {
@@ -187,9 +187,9 @@ TEST_F(SessionWriterTest, ResumesAtTheExactByteWhereverTheKernelStopped) {
       writer.QueueControl(ServerPong(1));
       for (Subscription* subscription : {one.get(), two.get()}) {
         for (const std::string& payload : payloads) {
-          subscription->queue.Push(SliceOf(MessageFrame("t", payload), &account_));
+          subscription->mutable_queue().Push(SliceOf(MessageFrame("t", payload), &account_));
         }
-        subscription->queue.Push(
+        subscription->mutable_queue().Push(
             SliceOf(UnsubscribedFrame(subscription->id), &account_, absl::UnixEpoch(), SliceKind::kInPlace));
         writer.Activate(subscription);
       }
@@ -204,7 +204,7 @@ TEST_F(SessionWriterTest, ResumesAtTheExactByteWhereverTheKernelStopped) {
     EXPECT_EQ(received.payloads, (Payloads{{1, expected}, {2, expected}}));
     EXPECT_EQ(received.pongs.size(), 2u);
     EXPECT_EQ(received.unsubscribed.size(), 4u);
-    EXPECT_EQ(one->queue.pending_bytes() + two->queue.pending_bytes(), 0u);
+    EXPECT_EQ(one->queue().pending_bytes() + two->queue().pending_bytes(), 0u);
     EXPECT_TRUE(writer.empty());
   }
   EXPECT_GT(cuts, 400u);
@@ -249,7 +249,7 @@ TEST_F(SessionWriterTest, TheControlLaneWaitsForTheEndOfTheFrameInFlight) {
     SCOPED_TRACE(cut);
     SessionWriter writer;
     auto subscription = NewSubscription(1);
-    subscription->queue.Push(SliceOf(message + message, &account_));
+    subscription->mutable_queue().Push(SliceOf(message + message, &account_));
     writer.Activate(subscription.get());
     transport_.Clear();
     transport_.Takes(cut);
@@ -334,13 +334,12 @@ TEST_F(SessionWriterTest, TheFrameInFlightLeavesEvenIfItsQueueIsDropped) {
   transport_.Takes(MessageFrame("t", "a").size());  // ends within the message: a header went before it
   (void)Flush();
   EXPECT_GT(writer_.frame_in_flight_bytes(), 0u);
-  EXPECT_EQ(one_->queue.DropWaiting().messages, 1u);
+  EXPECT_EQ(one_->mutable_queue().DropWaiting().messages, 1u);
   writer_.Deactivate(one_.get());
-  EXPECT_EQ(one_->queue.pending_messages(), 1u);
+  EXPECT_EQ(one_->queue().pending_messages(), 1u);
   (void)Flush();
   EXPECT_EQ(Received().payloads, (Payloads{{1, {"a"}}, {2, {"c"}}}));
-  EXPECT_EQ(one_->queue.pending_bytes(), 0u);
-  EXPECT_EQ(one_->queue.sent_messages(), 1u);
+  EXPECT_EQ(one_->backlog, nullptr);
 }
 
 TEST_F(SessionWriterTest, TheFrameInFlightLeavesEvenIfItsSubscriptionIsGone) {
@@ -377,7 +376,7 @@ TEST_F(SessionWriterTest, AMessageNeverFollowsTheHeaderOfOneThatWasDropped) {
   const size_t header_bytes = transport_.calls()[0].offered_bytes - MessageFrame("t", "a").size();
   transport_.Takes(header_bytes);
   (void)Flush();
-  static_cast<void>(one_->queue.DropWaiting());
+  static_cast<void>(one_->mutable_queue().DropWaiting());
   writer_.Deactivate(one_.get());
   Offer(two_.get(), "b");
   (void)Flush();
@@ -392,7 +391,7 @@ TEST_F(SessionWriterTest, SaysThatTheConnectionIsBroken) {
   EXPECT_EQ(result.outcome, FlushOutcome::kBroken);
   EXPECT_EQ(result.writes, 1u);
   EXPECT_EQ(result.taken_bytes, 0u);
-  EXPECT_EQ(one_->queue.pending_messages(), 1u);  // nothing was booked
+  EXPECT_EQ(one_->queue().pending_messages(), 1u);  // nothing was booked
 }
 
 TEST_F(SessionWriterTest, StopsAtTheCapAndSaysThatThereIsMore) {
@@ -491,10 +490,10 @@ TEST_F(SessionWriterTest, AFloodedQueueDoesNotSilenceItsNeighbourWhateverTheSize
     auto flood = NewSubscription(1);
     auto neighbour = NewSubscription(2);
     transport_.Clear();
-    neighbour->queue.Push(SliceOf(MessageFrame("t", "hello"), &account_));
+    neighbour->mutable_queue().Push(SliceOf(MessageFrame("t", "hello"), &account_));
     for (int writes = 0; writes < 3; ++writes) {
-      while (flood->queue.slices().size() < 200) {
-        flood->queue.Push(SliceOf(MessageFrame("t", std::string(payload, 'f')), &account_));
+      while (flood->queue().slices().size() < 200) {
+        flood->mutable_queue().Push(SliceOf(MessageFrame("t", std::string(payload, 'f')), &account_));
       }
       writer.Activate(flood.get());
       if (writes == 0) writer.Activate(neighbour.get());
@@ -516,19 +515,19 @@ TEST_F(SessionWriterTest, FloodedQueuesGetEqualSharesWhateverTheSizeOfTheirFrame
     uint64_t large_bytes = 0;
     uint64_t small_bytes = 0;
     while (transport_.stream().size() < (10u << 20)) {
-      while (large->queue.slices().size() < 2) {
-        large->queue.Push(SliceOf(MessageFrame("t", std::string(1 << 20, 'l')), &account_));
+      while (large->queue().slices().size() < 2) {
+        large->mutable_queue().Push(SliceOf(MessageFrame("t", std::string(1 << 20, 'l')), &account_));
       }
-      while (small->queue.slices().size() < 300) {
-        small->queue.Push(SliceOf(MessageFrame("t", std::string(1000, 's')), &account_));
+      while (small->queue().slices().size() < 300) {
+        small->mutable_queue().Push(SliceOf(MessageFrame("t", std::string(1000, 's')), &account_));
       }
       writer.Activate(large.get());
       writer.Activate(small.get());
-      const uint64_t large_pending = large->queue.pending_bytes();
-      const uint64_t small_pending = small->queue.pending_bytes();
+      const uint64_t large_pending = large->queue().pending_bytes();
+      const uint64_t small_pending = small->queue().pending_bytes();
       (void)writer.Flush(&transport_, scratch_.get(), 1);
-      large_bytes += large_pending - large->queue.pending_bytes();
-      small_bytes += small_pending - small->queue.pending_bytes();
+      large_bytes += large_pending - large->queue().pending_bytes();
+      small_bytes += small_pending - small->queue().pending_bytes();
     }
     // Never further apart than a large frame and a quantum of each.
     EXPECT_LE(std::max(large_bytes, small_bytes) - std::min(large_bytes, small_bytes),
@@ -560,7 +559,7 @@ TEST_F(SessionWriterTest, PaysOffDebtsOfAllQueuesWithoutAWrite) {
 
 TEST_F(SessionWriterTest, PassesOverAQueueThatADropHasEmptied) {
   Offer(one_.get(), "gone");
-  static_cast<void>(one_->queue.DropWaiting());
+  static_cast<void>(one_->mutable_queue().DropWaiting());
   EXPECT_EQ(Flush().outcome, FlushOutcome::kDrained);
   EXPECT_TRUE(writer_.empty());
   EXPECT_FALSE(one_->active());
@@ -568,7 +567,7 @@ TEST_F(SessionWriterTest, PassesOverAQueueThatADropHasEmptied) {
 
   Offer(one_.get(), "gone");
   Offer(two_.get(), "hello");
-  static_cast<void>(one_->queue.DropWaiting());
+  static_cast<void>(one_->mutable_queue().DropWaiting());
   EXPECT_EQ(Flush().outcome, FlushOutcome::kDrained);
   EXPECT_EQ(Received().payloads, (Payloads{{2, {"hello"}}}));
 }
@@ -577,7 +576,7 @@ TEST_F(SessionWriterTest, ActivatingAndDeactivatingTwiceIsOnce) {
   Offer(one_.get(), "a");
   Offer(two_.get(), "b");
   writer_.Activate(one_.get());
-  static_cast<void>(two_->queue.DropWaiting());
+  static_cast<void>(two_->mutable_queue().DropWaiting());
   writer_.Deactivate(two_.get());
   writer_.Deactivate(two_.get());
   (void)Flush();
@@ -589,7 +588,7 @@ TEST_F(SessionWriterTest, ADropElsewhereDoesNotTakeTheTurnAway) {
   Offer(one_.get(), "a");
   Offer(two_.get(), "b");
   Offer(three.get(), "c");
-  static_cast<void>(two_->queue.DropWaiting());
+  static_cast<void>(two_->mutable_queue().DropWaiting());
   writer_.Deactivate(two_.get());
   (void)Flush();
   EXPECT_EQ(Shape(Received()), "D1 m D3 m");
@@ -617,8 +616,139 @@ TEST_F(SessionWriterTest, WhatAQueueDidNotUseOfItsTurnIsGone) {
   }
 }
 
+// ---- Credit ----
+
+// The bytes of the messages that came for each subscription.
+std::map<uint32_t, uint64_t> MessageBytes(const ReceivedStream& received) {
+  std::map<uint32_t, uint64_t> bytes;
+  uint32_t current = 0;
+  for (const v1::ServerFrame& frame : received.frames) {
+    if (frame.has_delivery()) current = frame.delivery().subscription();
+    if (frame.has_message()) bytes[current] += Encode(frame).size();
+  }
+  return bytes;
+}
+
+TEST_F(SessionWriterTest, SendsNoMoreThanIsGranted) {
+  const uint64_t frame_bytes = MessageFrame("t", "1").size();
+  one_->NeedExtras().credit = Credit(2 * frame_bytes);
+  for (const char* payload : {"1", "2", "3", "4"}) Offer(one_.get(), payload);
+  EXPECT_EQ(Flush().outcome, FlushOutcome::kDrained);
+  EXPECT_EQ(Received().payloads, (Payloads{{1, {"1", "2"}}}));
+  EXPECT_TRUE(writer_.empty());
+  EXPECT_EQ(writer_.starved(), std::vector<Subscription*>{one_.get()});
+  EXPECT_EQ(one_->queue().pending_messages(), 2u);
+
+  // More comes for it, and for its neighbour.
+  Offer(one_.get(), "5");
+  Offer(two_.get(), "through");
+  EXPECT_EQ(Flush().outcome, FlushOutcome::kDrained);
+  EXPECT_EQ(Received().payloads, (Payloads{{1, {"1", "2"}}, {2, {"through"}}}));
+
+  one_->credit()->Grant(3 * frame_bytes);
+  writer_.Activate(one_.get());
+  EXPECT_EQ(writer_.starved().size(), 0u);
+  (void)Flush();
+  EXPECT_EQ(Received().payloads[1], (std::vector<std::string>{"1", "2", "3"}));
+  one_->credit()->Lift();
+  writer_.Activate(one_.get());
+  (void)Flush();
+  EXPECT_EQ(Received().payloads[1], (std::vector<std::string>{"1", "2", "3", "4", "5"}));
+  EXPECT_EQ(one_->backlog, nullptr);
+  EXPECT_EQ(writer_.starved().size(), 0u);
+}
+
+TEST_F(SessionWriterTest, AMessageMayBeginWhileAnythingIsLeft) {
+  one_->NeedExtras().credit = Credit(1);
+  Offer(one_.get(), std::string(3 << 20, 'x'));
+  Offer(one_.get(), "next");
+  (void)Flush();
+  EXPECT_EQ(Received().payloads[1].size(), 1u);
+  const uint64_t sent = MessageBytes(Received())[1];
+  EXPECT_EQ(one_->credit()->left(), 0u);
+  one_->credit()->Grant(sent);  // it has overdrawn: that is not enough yet
+  writer_.Activate(one_.get());
+  EXPECT_TRUE(writer_.empty());
+  one_->credit()->Grant(sent + 1);
+  writer_.Activate(one_.get());
+  (void)Flush();
+  EXPECT_EQ(Received().payloads[1].size(), 2u);
+}
+
+TEST_F(SessionWriterTest, AFrameIsPaidForWhenItsFirstByteLeaves) {
+  one_->NeedExtras().credit = Credit(10);
+  Offer(one_.get(), std::string(100, 'x'));
+  Offer(one_.get(), "next");
+  Offer(two_.get(), "other");
+  transport_.Takes(20);
+  (void)Flush();
+  EXPECT_EQ(one_->credit()->left(), 0u);
+  EXPECT_EQ(writer_.in_flight(), one_.get());
+  EXPECT_EQ(Flush().outcome, FlushOutcome::kDrained);
+  EXPECT_EQ(Shape(Received()), "D1 m D2 m");
+}
+
+TEST_F(SessionWriterTest, FramesInPlaceNeedNoCreditButWaitBehindMessagesAndBeforeThem) {
+  one_->NeedExtras().credit = Credit(1);
+  Offer(one_.get(), "paid");
+  OfferFrames(one_.get(), UnsubscribedFrame(1), SliceKind::kInPlace);
+  (void)Flush();
+  EXPECT_EQ(Shape(Received()), "D1 m u1");
+  OfferFrames(one_.get(), UnsubscribedFrame(2), SliceKind::kInPlace);
+  (void)Flush();
+  EXPECT_EQ(Shape(Received()), "D1 m u1 u2");
+  one_->mutable_queue().Push(
+      SliceOf(UnsubscribedFrame(3), &account_, absl::UnixEpoch(), SliceKind::kInPlace));
+  Offer(one_.get(), "waits");
+  OfferFrames(one_.get(), UnsubscribedFrame(4), SliceKind::kInPlace);
+  (void)Flush();
+  EXPECT_EQ(Shape(Received()), "D1 m u1 u2");
+  static_cast<void>(one_->mutable_queue().DropWaiting());
+  writer_.Activate(one_.get());
+  (void)Flush();
+  EXPECT_EQ(Shape(Received()), "D1 m u1 u2 u3 u4");
+}
+
+TEST_F(SessionWriterTest, WhoComesBackWithCreditStillHasItsDebt) {
+  one_->NeedExtras().credit = Credit(1);
+  const std::string large(4 * kQuantumBytes, 'x');
+  Offer(one_.get(), large);
+  Offer(one_.get(), large);
+  const std::string frame = MessageFrame("t", std::string(1000, 'y'));
+  std::string many;
+  while (many.size() < 8 * kQuantumBytes) many += frame;
+  OfferFrames(two_.get(), many);
+  (void)Flush(/*bytes_max=*/1);
+  one_->credit()->Grant(1 << 20);
+  writer_.Activate(one_.get());
+  (void)Flush();
+  // What its neighbour got between the two messages is no less than a turn for each that the first one took.
+  uint64_t between = 0;
+  uint32_t messages_of_one = 0;
+  uint32_t current = 0;
+  for (const v1::ServerFrame& received : Received().frames) {
+    if (received.has_delivery()) current = received.delivery().subscription();
+    if (!received.has_message()) continue;
+    if (current == 1) ++messages_of_one;
+    if (current == 2 && messages_of_one == 1) between += frame.size();
+  }
+  EXPECT_EQ(messages_of_one, 2u);
+  EXPECT_GE(between, 3u * kQuantumBytes);
+}
+
+TEST_F(SessionWriterTest, OneThatWaitsForCreditMayBeForgotten) {
+  one_->NeedExtras().credit = Credit(1);
+  Offer(one_.get(), "a");
+  Offer(one_.get(), "b");
+  (void)Flush();
+  writer_.Forget(one_.get());
+  one_.reset(new Subscription{});
+  EXPECT_EQ(writer_.starved().size(), 0u);
+  EXPECT_TRUE(writer_.empty());
+}
+
 // Everything at once, against what a client must find: subscriptions that come and go under the same ids,
-// frames of all sizes and kinds, drops, control frames, writes that take any number of bytes, caps.
+// frames of all sizes and kinds, drops, control frames, writes that take any number of bytes, caps, credit.
 class SessionWriterModel {
  public:
   explicit SessionWriterModel(uint32_t seed) : random_(seed) {
@@ -635,6 +765,8 @@ class SessionWriterModel {
     uint64_t offered = 0;
     uint64_t dropped = 0;
     uint64_t in_place = 0;
+    // 0: it has no window.
+    uint64_t granted_bytes = 0;
   };
 
   void Begin(size_t slot) {
@@ -642,16 +774,32 @@ class SessionWriterModel {
     lives_.emplace_back();
     lives_.back().number = lives_.size();
     lives_.back().subscription = NewSubscription(static_cast<uint32_t>(slot) + 1);
+    if (random_() % 2 == 0) {
+      lives_.back().granted_bytes = 1 + random_() % 2000;
+      lives_.back().subscription->NeedExtras().credit = Credit(lives_.back().granted_bytes);
+    }
+  }
+
+  void Grant(Life* life, uint64_t bytes) {
+    if (life->granted_bytes == 0) return;
+    life->granted_bytes += bytes;
+    life->subscription->credit()->Grant(life->granted_bytes);
+    if (!life->subscription->queue().empty()) writer_.Activate(life->subscription.get());
   }
 
   void Drop(Life* life) {
-    life->dropped += life->subscription->queue.DropWaiting().messages;
-    if (life->subscription->queue.empty()) writer_.Deactivate(life->subscription.get());
+    if (life->subscription->backlog == nullptr) return;
+    life->dropped += life->subscription->mutable_queue().DropWaiting().messages;
+    if (life->subscription->queue().empty()) {
+      writer_.Deactivate(life->subscription.get());
+    } else {
+      writer_.Activate(life->subscription.get());
+    }
   }
 
   void End(size_t slot) {
     Life& life = lives_[current_[slot]];
-    SendQueue& queue = life.subscription->queue;
+    const SendQueue& queue = life.subscription->queue();
     // Frames in place that wait are lost with it; the model counts those that cannot be.
     for (size_t i = 0; i < queue.slices().size(); ++i) {
       if (queue.slices()[i].kind == SliceKind::kInPlace) --life.in_place;
@@ -673,13 +821,13 @@ class SessionWriterModel {
       frames += MessageFrame("t", std::to_string(life->number) + ":" + std::to_string(++life->offered) + ":" +
                                       std::string(filler, '.'));
     }
-    life->subscription->queue.Push(SliceOf(frames, &account_));
+    life->subscription->mutable_queue().Push(SliceOf(frames, &account_));
     writer_.Activate(life->subscription.get());
   }
 
   void OfferInPlace(Life* life) {
-    life->subscription->queue.Push(SliceOf(UnsubscribedFrame(static_cast<uint32_t>(life->number)), &account_,
-                                           absl::UnixEpoch(), SliceKind::kInPlace));
+    life->subscription->mutable_queue().Push(SliceOf(UnsubscribedFrame(static_cast<uint32_t>(life->number)),
+                                                     &account_, absl::UnixEpoch(), SliceKind::kInPlace));
     writer_.Activate(life->subscription.get());
     ++life->in_place;
   }
@@ -705,6 +853,29 @@ class SessionWriterModel {
     ASSERT_EQ(taken_bytes_, stream.size());
   }
 
+  // Nothing begins without credit, and what has credit does not wait.
+  void CheckCredit() {
+    std::map<uint64_t, std::pair<uint64_t, uint64_t>>
+        sent;  // by life: all bytes, and those of the last message
+    for (const v1::ServerFrame& frame : ReadStream(transport_.stream()).frames) {
+      if (!frame.has_message()) continue;
+      auto& [bytes, last] = sent[std::stoull(frame.message().payload())];
+      last = Encode(frame).size();
+      bytes += last;
+    }
+    for (const Life& life : lives_) {
+      if (life.granted_bytes == 0) continue;
+      const auto& [bytes, last] = sent[life.number];
+      ASSERT_LT(bytes - last, life.granted_bytes) << "life " << life.number;
+      if (life.subscription == nullptr) continue;
+      const uint64_t waiting = life.subscription->queue().waiting_messages();
+      ASSERT_EQ(waiting > 0, life.subscription->starved == Subscription::Starved::kYes);
+      if (waiting > 0) {
+        ASSERT_GE(bytes, life.granted_bytes) << "life " << life.number;
+      }
+    }
+  }
+
   std::mt19937 random_;
   MemoryAccount account_;
   ScriptedTransport transport_;
@@ -723,8 +894,10 @@ void SessionWriterModel::Run() {
   for (int step = 0; step < 600; ++step) {
     const size_t slot = random_() % 4;
     Life* const life = &lives_[current_[slot]];
-    const uint32_t action = random_() % 100;
-    if (action < 40) {
+    const uint32_t action = random_() % 110;
+    if (action >= 100) {
+      Grant(life, random_() % 4 == 0 ? random_() % 200'000 : random_() % 500);
+    } else if (action < 40) {
       Offer(life);
     } else if (action < 45) {
       OfferInPlace(life);
@@ -750,6 +923,11 @@ void SessionWriterModel::Run() {
   }
   while (!writer_.empty()) Flush(kNoCap);
   CheckStream();
+  CheckCredit();
+  for (const size_t life : current_) Grant(&lives_[life], uint64_t{1} << 40);
+  while (!writer_.empty()) Flush(kNoCap);
+  CheckStream();
+  ASSERT_EQ(writer_.starved().size(), 0u);
 
   const ReceivedStream received = ReadStream(transport_.stream());
   ASSERT_EQ(received.unfinished_bytes, 0u);
@@ -775,8 +953,7 @@ void SessionWriterModel::Run() {
     EXPECT_EQ(received_of_life[life.number] + life.dropped, life.offered) << "life " << life.number;
     in_place += life.in_place;
     if (life.subscription == nullptr) continue;
-    EXPECT_EQ(life.subscription->queue.pending_bytes(), 0u);
-    EXPECT_EQ(life.subscription->queue.sent_messages(), received_of_life[life.number]);
+    EXPECT_EQ(life.subscription->backlog, nullptr);
   }
   EXPECT_EQ(received.unsubscribed.size(), in_place);
   uint64_t message_bytes = 0;

@@ -37,7 +37,7 @@ std::string FrameOf(size_t frame_bytes) {
 
 class SubscriberTest : public ::testing::Test {
  protected:
-  void SetUp() override { subscriber_ = std::make_unique<Subscriber>(kToken, &limits_); }
+  void SetUp() override { subscriber_ = std::make_unique<Subscriber>(kToken, &limits_, &account_); }
 
   // One whose Subscribed has left.
   Subscription* Add(uint32_t id, const QueueLimits& limits = kNoLimits) {
@@ -101,11 +101,20 @@ TEST_F(SubscriberTest, FindsItsSubscriptionsByIdAndRefusesAnIdInUse) {
   ASSERT_NE(seven, nullptr);
   EXPECT_EQ(seven->id, 7u);
   EXPECT_EQ(seven->subscriber, subscriber_.get());
-  EXPECT_EQ(seven->limits.pending_bytes_max, 5u);
+  EXPECT_EQ(seven->limits->pending_bytes_max, 5u);
   EXPECT_EQ(Add(7), nullptr);
   EXPECT_EQ(subscriber_->Find(7), seven);
   EXPECT_EQ(subscriber_->Find(8), nullptr);
   EXPECT_EQ(subscriber_->subscription_count(), 1u);
+}
+
+TEST_F(SubscriberTest, SubscriptionsWithTheSameLimitsShareThem) {
+  const Subscription* one = Add(1, {.pending_bytes_max = 5});
+  const Subscription* two = Add(2, {.pending_bytes_max = 5});
+  const Subscription* other = Add(3, {.pending_bytes_max = 6});
+  EXPECT_EQ(&*one->limits, &*two->limits);
+  EXPECT_EQ(one->limits->pending_bytes_max, 5u);
+  EXPECT_EQ(other->limits->pending_bytes_max, 6u);
 }
 
 TEST_F(SubscriberTest, CountsWhatIsOfferedAndForgetsItWhenItLeft) {
@@ -140,8 +149,8 @@ TEST_F(SubscriberTest, TakesNoMoreMessagesThanTheCountAllows) {
     EXPECT_EQ(offered.matched, count);
     EXPECT_EQ(offered.queued, count);
     EXPECT_EQ(subscription->offered, count);
-    EXPECT_EQ(subscription->queue.pending_messages(), count);
-    EXPECT_EQ(subscription->queue.pending_bytes(), offered.queued_bytes);
+    EXPECT_EQ(subscription->queue().pending_messages(), count);
+    EXPECT_EQ(subscription->queue().pending_bytes(), offered.queued_bytes);
     const Subscriber::Offered more = subscriber_->Offer(subscription, slices, now_);
     EXPECT_EQ(more.matched, 0u);
     EXPECT_EQ(subscription->offered, count);
@@ -153,7 +162,8 @@ TEST_F(SubscriberTest, TakesNoMoreMessagesThanTheCountAllows) {
 }
 
 TEST_F(SubscriberTest, TellsSubscribedOnceWithWhatApplies) {
-  Subscription* subscription = Add(3, {1000, 20, absl::Seconds(5)});
+  Subscription* subscription =
+      Add(3, {1000, 20, absl::Seconds(5), 100, 2, absl::Seconds(1), absl::Milliseconds(1500)});
   subscription->told = Subscription::Told::kNo;
   subscriber_->TellSubscribed(3, 0);
   subscriber_->TellSubscribed(3, 0);
@@ -167,6 +177,10 @@ TEST_F(SubscriberTest, TellsSubscribedOnceWithWhatApplies) {
   EXPECT_EQ(subscribed.limits().pending_bytes_max(), 1000u);
   EXPECT_EQ(subscribed.limits().pending_messages_max(), 20u);
   EXPECT_EQ(subscribed.limits().pending_age_max_ms(), 5000u);
+  EXPECT_EQ(subscribed.limits().pending_bytes_soft(), 100u);
+  EXPECT_EQ(subscribed.limits().pending_messages_soft(), 2u);
+  EXPECT_EQ(subscribed.limits().pending_age_soft_ms(), 1000u);
+  EXPECT_EQ(subscribed.limits().soft_time_ms(), 1500u);
 }
 
 // Other shards may take their time to confirm a filter that ours has in force already.
@@ -193,7 +207,7 @@ TEST_F(SubscriberTest, WhatEndsBeforeItWasToldIsToldAllTheSame) {
   Subscription* subscription = Add(3);
   subscription->told = Subscription::Told::kNo;
   Offer(subscription, MessageFrame("t", "only"));
-  subscriber_->End(subscription, v1::REASON_COUNT_REACHED, &account_, now_);
+  subscriber_->End(subscription, v1::REASON_COUNT_REACHED);
   subscriber_->TellSubscribed(3, 0);
   EXPECT_EQ(Flush().outcome, FlushOutcome::kDrained);
   const ReceivedStream received = ReadStream(transport_.stream());
@@ -212,7 +226,7 @@ TEST_F(SubscriberTest, UnsubscribedLeavesLastAndThenTheIdIsFree) {
     Subscription* subscription = Add(3);
     ASSERT_NE(subscription, nullptr);
     Offer(subscription, MessageFrame("t", "one") + MessageFrame("t", "two"));
-    subscriber_->End(subscription, v1::REASON_UNSUBSCRIBED, &account_, now_);
+    subscriber_->End(subscription, v1::REASON_UNSUBSCRIBED);
     EXPECT_EQ(Offer(subscription, MessageFrame("t", "late")).matched, 0u);
     EXPECT_EQ(subscription->ended, v1::REASON_UNSUBSCRIBED);
     while (subscriber_->Find(3) != nullptr) {
@@ -238,7 +252,7 @@ TEST_F(SubscriberTest, AnEndedSubscriptionStaysForAsLongAsItIsInAGroup) {
   FilterGroup group;
   Subscription* subscription = Add(3);
   subscription->group = &group;
-  subscriber_->End(subscription, v1::REASON_COUNT_REACHED, &account_, now_);
+  subscriber_->End(subscription, v1::REASON_COUNT_REACHED);
   EXPECT_EQ(Flush().outcome, FlushOutcome::kDrained);
   EXPECT_EQ(subscriber_->Find(3), subscription);
   subscriber_->RemoveEnded();
@@ -288,8 +302,8 @@ TEST_F(SubscriberTest, KeepsItsBooksUnderRandomOffersWritesEndsAndClose) {
     for (size_t i = 0; i < 200 && !HasFailure(); ++i) {
       if (i == close_at) {
         const uint64_t bytes_before = subscriber_->pending_bytes();
-        const SendQueue::Dropped dropped = subscriber_->Close(
-            random() % 2 == 0 ? Subscriber::ControlFrames::kKeep : Subscriber::ControlFrames::kDrop);
+        const Missing dropped = subscriber_->Close(random() % 2 == 0 ? Subscriber::ControlFrames::kKeep
+                                                                     : Subscriber::ControlFrames::kDrop);
         dropped_bytes += dropped.bytes;
         dropped_messages += dropped.messages;
         EXPECT_EQ(subscriber_->pending_bytes(), bytes_before - dropped.bytes);
@@ -324,7 +338,7 @@ TEST_F(SubscriberTest, KeepsItsBooksUnderRandomOffersWritesEndsAndClose) {
           Subscription* subscription =
               next_id == 1 ? nullptr : subscriber_->Find(1 + random() % (next_id - 1));
           if (subscription == nullptr || subscription->ended != v1::REASON_UNSPECIFIED) break;
-          subscriber_->End(subscription, v1::REASON_UNSUBSCRIBED, &account_, now_);
+          subscriber_->End(subscription, v1::REASON_UNSUBSCRIBED);
           break;
         }
         default:
@@ -338,8 +352,8 @@ TEST_F(SubscriberTest, KeepsItsBooksUnderRandomOffersWritesEndsAndClose) {
         uint64_t sum_bytes = 0;
         uint64_t sum_messages = 0;
         subscriber_->ForEachSubscription([&](const Subscription* subscription) {
-          sum_bytes += subscription->queue.pending_bytes();
-          sum_messages += subscription->queue.pending_messages();
+          sum_bytes += subscription->queue().pending_bytes();
+          sum_messages += subscription->queue().pending_messages();
         });
         EXPECT_EQ(subscriber_->pending_bytes(), sum_bytes);
         EXPECT_EQ(subscriber_->pending_messages(), sum_messages);
@@ -368,7 +382,7 @@ TEST_F(SubscriberTest, CloseForgetsWhatWaitsButTheFrameInFlight) {
   EXPECT_EQ(Flush().outcome, FlushOutcome::kBlocked);
   const uint64_t in_flight = subscriber_->writer().frame_in_flight_bytes();
   EXPECT_EQ(in_flight, subscriber_->pending_bytes() - 1100);
-  const SendQueue::Dropped dropped = subscriber_->Close(Subscriber::ControlFrames::kKeep);
+  const Missing dropped = subscriber_->Close(Subscriber::ControlFrames::kKeep);
   EXPECT_EQ(dropped.bytes, 1100u);
   EXPECT_EQ(dropped.messages, 2u);
   EXPECT_EQ(subscriber_->pending_bytes(), in_flight);
@@ -419,14 +433,39 @@ TEST_F(SubscriberTest, IsNeverJudgedWhileItsSocketIsNotKnownToBeFull) {
 }
 
 TEST_F(SubscriberTest, AWriteThatStopsAtItsBoundIsNotJudged) {
-  Subscription* subscription = Add(1, {.pending_bytes_max = 10});
-  for (int i = 0; i < 10; ++i) Offer(subscription, FrameOf(5000));
-  EXPECT_EQ(Flush(1000).outcome, FlushOutcome::kDrained);  // one write takes it all: a bound is for the next
+  Subscription* subscription = Add(1, {.pending_age_max = absl::Minutes(1)});
+  Block();
   for (int i = 0; i < 1000; ++i) Offer(subscription, FrameOf(5000));
+  now_ += absl::Hours(1);
+  transport_.AfterwardsTakes(ScriptedTransport::kEverything);
+  subscriber_->BecameWritable();
   EXPECT_EQ(Flush(1000).outcome, FlushOutcome::kCapped);
   EXPECT_TRUE(subscriber_->wants_flush());
   EXPECT_FALSE(subscriber_->blocked());
   EXPECT_EQ(OverReason(), v1::REASON_UNSPECIFIED);
+}
+
+TEST_F(SubscriberTest, TheBacklogOfOneThatIsNeverFoundFullDoesNotGrow) {
+  // Filters that overlap: what is published once is offered ten times, ten times as much as a flush's bound.
+  std::vector<Subscription*> subscriptions;
+  for (uint32_t id = 1; id <= 10; ++id) subscriptions.push_back(Add(id));
+  Block();
+  const std::string frame = FrameOf(20'000);
+  for (Subscription* subscription : subscriptions) Offer(subscription, frame + frame);
+  const uint64_t backlog_bytes = subscriber_->pending_bytes();
+  ASSERT_EQ(backlog_bytes, 400'000u);
+  transport_.AfterwardsTakes(ScriptedTransport::kEverything);
+  subscriber_->BecameWritable();
+  for (int turn = 0; turn < 100; ++turn) {
+    for (Subscription* subscription : subscriptions) Offer(subscription, frame);
+    (void)Flush(20'000);
+    ASSERT_LE(subscriber_->pending_bytes(), backlog_bytes) << turn;
+  }
+  // The bound holds for what had waited.
+  for (uint64_t before = subscriber_->pending_bytes(); before > 0; before = subscriber_->pending_bytes()) {
+    (void)Flush(20'000);
+    ASSERT_LT(subscriber_->pending_bytes(), before);
+  }
 }
 
 TEST_F(SubscriberTest, IsJudgedByTheFlushThatFindsTheSocketFull) {
@@ -552,6 +591,107 @@ TEST_F(SubscriberTest, OneByteEveryNineSecondsIsCutByAge) {
   EXPECT_LE(now_, offered_at + absl::Seconds(62));
 }
 
+// ---- Soft limits ----
+
+TEST_F(SubscriberTest, TooLongAboveASoftLimitIsOver) {
+  Subscription* subscription =
+      Add(5, {.pending_bytes_max = 10'000, .pending_bytes_soft = 3000, .soft_time = absl::Seconds(20)});
+  Block();
+  for (int i = 0; i < 3; ++i) Offer(subscription, FrameOf(1000));
+  EXPECT_EQ(PassTime(absl::Minutes(1)), absl::InfiniteFuture());
+  Offer(subscription, FrameOf(1000));
+  const absl::Time above_since = now_;
+  Offer(subscription, FrameOf(1000));
+  // Nothing more is offered: the timer finds it.
+  const absl::Time found = PassTime(absl::Minutes(1));
+  EXPECT_EQ(found, above_since + absl::Seconds(20));
+  ASSERT_EQ(OverReason(), v1::REASON_PENDING_BYTES);
+  EXPECT_EQ(subscriber_->over()->limit, 3000u);
+  EXPECT_EQ(subscriber_->over()->value, 5000u);
+  EXPECT_EQ(subscriber_->over()->subscription, 5u);
+  EXPECT_EQ(subscriber_->over()->above_soft_for, absl::Seconds(20));
+}
+
+TEST_F(SubscriberTest, TheHardLimitNeedsNoTime) {
+  Subscription* subscription =
+      Add(1, {.pending_messages_max = 5, .pending_messages_soft = 2, .soft_time = absl::Seconds(20)});
+  Block();
+  for (int i = 0; i < 6; ++i) Offer(subscription, FrameOf(100));
+  ASSERT_EQ(OverReason(), v1::REASON_PENDING_MESSAGES);
+  EXPECT_EQ(subscriber_->over()->limit, 5u);
+  EXPECT_EQ(subscriber_->over()->above_soft_for, absl::ZeroDuration());
+}
+
+TEST_F(SubscriberTest, AMessageThatIsTooOldForTheSoftLimitForTooLongIsOver) {
+  Subscription* subscription = Add(1, {.pending_age_max = absl::Minutes(5),
+                                       .pending_age_soft = absl::Seconds(30),
+                                       .soft_time = absl::Seconds(10)});
+  Block();
+  Offer(subscription, FrameOf(100));
+  const absl::Time offered_at = now_;
+  const absl::Time found = PassTime(absl::Minutes(4));
+  EXPECT_GE(found, offered_at + absl::Seconds(40));
+  EXPECT_LE(found, offered_at + absl::Seconds(40) + absl::Milliseconds(50));
+  ASSERT_EQ(OverReason(), v1::REASON_PENDING_AGE);
+  EXPECT_EQ(subscriber_->over()->limit, 30'000u);
+}
+
+TEST_F(SubscriberTest, FallingBelowASoftLimitBeginsItsTimeAnew) {
+  Subscription* subscription = Add(1, {.pending_messages_soft = 3, .soft_time = absl::Seconds(20)});
+  Block();
+  for (int round = 0; round < 5; ++round) {
+    while (subscription->queue().state().waiting_messages < 4) Offer(subscription, FrameOf(1000));
+    EXPECT_EQ(PassTime(absl::Seconds(19)), absl::InfiniteFuture()) << round;
+    // To the limit is not above it, be it for a moment: the socket stays full.
+    transport_.Takes(1000);
+    EXPECT_EQ(Resume().outcome, FlushOutcome::kBlocked);
+    EXPECT_LE(subscription->queue().state().waiting_messages, 3u);
+  }
+  Offer(subscription, FrameOf(1000));
+  const absl::Time above_since = now_;
+  EXPECT_EQ(PassTime(absl::Minutes(1)), above_since + absl::Seconds(20));
+}
+
+TEST_F(SubscriberTest, ADrainedQueueBeginsItsTimeAnew) {
+  Subscription* subscription = Add(1, {.pending_messages_soft = 3, .soft_time = absl::Seconds(20)});
+  Block();
+  for (int i = 0; i < 4; ++i) Offer(subscription, FrameOf(1000));
+  EXPECT_EQ(PassTime(absl::Seconds(19)), absl::InfiniteFuture());
+  transport_.AfterwardsTakes(ScriptedTransport::kEverything);
+  EXPECT_EQ(Resume().outcome, FlushOutcome::kDrained);
+  EXPECT_EQ(
+      subscription->backlog == nullptr ? absl::InfiniteFuture() : subscription->backlog->above_soft_since,
+      absl::InfiniteFuture());
+  now_ += absl::Hours(1);
+  Block();
+  for (int i = 0; i < 4; ++i) Offer(subscription, FrameOf(1000));
+  const absl::Time above_since = now_;
+  EXPECT_EQ(PassTime(absl::Minutes(1)), above_since + absl::Seconds(20));
+}
+
+TEST_F(SubscriberTest, OneSoftLimitAfterTheOtherIsWithoutInterruption) {
+  Subscription* subscription = Add(
+      1, {.pending_messages_soft = 3, .pending_age_soft = absl::Seconds(5), .soft_time = absl::Seconds(20)});
+  Block();
+  for (int i = 0; i < 4; ++i) Offer(subscription, FrameOf(1000));
+  const absl::Time above_since = now_;
+  EXPECT_EQ(PassTime(absl::Seconds(10)), absl::InfiniteFuture());
+  transport_.Takes(1500);
+  EXPECT_EQ(Resume().outcome, FlushOutcome::kBlocked);
+  EXPECT_EQ(PassTime(absl::Minutes(1)), above_since + absl::Seconds(20));
+  EXPECT_EQ(OverReason(), v1::REASON_PENDING_AGE);
+}
+
+TEST_F(SubscriberTest, OneThatIsNotBlockedMayBeAboveASoftLimitForAnyTime) {
+  Subscription* subscription = Add(1, {.pending_messages_soft = 3, .soft_time = absl::Seconds(20)});
+  for (int i = 0; i < 10; ++i) Offer(subscription, FrameOf(1000));
+  now_ += absl::Hours(1);
+  EXPECT_EQ(subscriber_->NextCheck(), absl::InfiniteFuture());
+  subscriber_->Check(&transport_, now_);
+  EXPECT_EQ(Flush().outcome, FlushOutcome::kDrained);
+  EXPECT_EQ(OverReason(), v1::REASON_UNSPECIFIED);
+}
+
 TEST_F(SubscriberTest, AClosedSubscriberIsNotJudged) {
   limits_ = {.session_bytes_max = 1, .control_bytes_max = 1, .write_timeout = absl::Milliseconds(1)};
   Add(1);
@@ -575,6 +715,99 @@ std::vector<v1::SlowConsumer> Warnings(const ScriptedTransport& transport) {
   return warnings;
 }
 
+TEST_F(SubscriberTest, WarnsOfASoftLimitBeforeItIsPassed) {
+  Subscription* subscription = Add(
+      1, {.pending_messages_max = 100, .pending_messages_soft = 4, .soft_time = absl::Milliseconds(1500)});
+  Block();
+  for (int i = 0; i < 3; ++i) Offer(subscription, FrameOf(100));
+  transport_.AfterwardsTakes(ScriptedTransport::kEverything);
+  (void)Resume();
+  while (subscriber_->wants_flush()) (void)Flush();
+  const std::vector<v1::SlowConsumer> warnings = Warnings(transport_);
+  ASSERT_EQ(warnings.size(), 2u);
+  EXPECT_EQ(warnings[0].state(), v1::SlowConsumer::STATE_RAISED);
+  EXPECT_EQ(warnings[0].limit(), v1::REASON_PENDING_MESSAGES);
+  EXPECT_EQ(warnings[0].limit_value(), 4u);
+  EXPECT_EQ(warnings[0].value(), 3u);
+  EXPECT_EQ(warnings[0].soft_time_ms(), 1500u);
+  EXPECT_EQ(warnings[1].state(), v1::SlowConsumer::STATE_CLEARED);
+}
+
+TEST_F(SubscriberTest, WarnsAtOnceAndSaysWhyWhenItKnowsAndWhenThatHasChanged) {
+  // A closed window, and nothing moves.
+  TransportSample sample;
+  sample.acked_bytes = 1000;
+  sample.unsent_bytes = 5000;
+  sample.segment_bytes_max = 1448;
+  transport_.Says(sample);
+  Subscription* subscription = Add(5, {.pending_messages_max = 100});
+  Block();
+  for (int i = 0; i < 74; ++i) Offer(subscription, FrameOf(100));
+  EXPECT_EQ(subscription->lagging, Subscription::Lagging::kNo);
+  Offer(subscription, FrameOf(100));
+  EXPECT_EQ(subscription->lagging, Subscription::Lagging::kYes);
+  Subscriber::LagReport report = subscriber_->TakeLagReport();
+  EXPECT_EQ(report.raised, 1u);
+  EXPECT_EQ(report.causes_told, 0u);
+  EXPECT_EQ(subscriber_->NextCheck(), now_ + absl::Milliseconds(10));
+  const auto look_after = [&](absl::Duration time) {
+    now_ += time;
+    subscriber_->Check(&transport_, now_);
+    return subscriber_->TakeLagReport();
+  };
+  EXPECT_EQ(look_after(absl::Milliseconds(10)).causes_told, 0u);
+  EXPECT_LE(subscriber_->NextCheck(), now_ + absl::Milliseconds(100));
+  Offer(subscription, FrameOf(10'000));
+  report = look_after(absl::Milliseconds(100));
+  EXPECT_EQ(report.raised, 0u);
+  EXPECT_EQ(report.causes_told, 1u);
+  EXPECT_EQ(subscriber_->lag_told().finding.cause, v1::LAG_CAUSE_APPLICATION);
+  EXPECT_GE(subscriber_->lag_told().finding.feed_bytes_per_second, 100'000u);
+  EXPECT_EQ(look_after(absl::Milliseconds(500)).causes_told, 0u);
+
+  // It reads again, less than it is fed.
+  Offer(subscription, FrameOf(60'000));
+  sample.acked_bytes += 50'000;
+  sample.receive_window_limited += absl::Milliseconds(1500);
+  transport_.Says(sample);
+  report = look_after(absl::Milliseconds(1000));
+  EXPECT_EQ(report.causes_told, 0u);  // not so soon again
+  EXPECT_EQ(subscriber_->ConcludeLag(&transport_, now_).cause, v1::LAG_CAUSE_OVER_SUBSCRIBED);
+  report = look_after(absl::Milliseconds(600));
+  EXPECT_EQ(report.raised, 0u);
+  EXPECT_EQ(report.causes_told, 1u);
+  EXPECT_EQ(subscriber_->lag_told().finding.cause, v1::LAG_CAUSE_OVER_SUBSCRIBED);
+
+  transport_.AfterwardsTakes(ScriptedTransport::kEverything);
+  (void)Resume();
+  while (subscriber_->wants_flush()) (void)Flush();
+  const std::vector<v1::SlowConsumer> warnings = Warnings(transport_);
+  ASSERT_EQ(warnings.size(), 4u);
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(warnings[i].state(), v1::SlowConsumer::STATE_RAISED);
+  EXPECT_EQ(warnings[0].cause(), v1::LAG_CAUSE_UNSPECIFIED);
+  EXPECT_EQ(warnings[0].time_to_limit_ms(), 0u);
+  EXPECT_EQ(warnings[1].cause(), v1::LAG_CAUSE_APPLICATION);
+  EXPECT_EQ(warnings[1].drain_bytes_per_second(), 0u);
+  EXPECT_GT(warnings[1].time_to_limit_ms(), 0u);
+  EXPECT_EQ(warnings[2].cause(), v1::LAG_CAUSE_OVER_SUBSCRIBED);
+  EXPECT_EQ(warnings[3].state(), v1::SlowConsumer::STATE_CLEARED);
+  EXPECT_EQ(subscriber_->ConcludeLag(&transport_, now_).cause, v1::LAG_CAUSE_UNSPECIFIED);
+}
+
+// What most stalls are: over before anything lags.
+TEST_F(SubscriberTest, AShortStallIsNotLookedAt) {
+  transport_.Says(TransportSample());
+  Subscription* subscription = Add(5, {.pending_messages_max = 100});
+  for (int i = 0; i < 10; ++i) {
+    Block();
+    for (int message = 0; message < 10; ++message) Offer(subscription, FrameOf(100));
+    transport_.AfterwardsTakes(ScriptedTransport::kEverything);
+    (void)Resume();
+    while (subscriber_->wants_flush()) (void)Flush();
+  }
+  EXPECT_EQ(transport_.samples_taken(), 0u);
+}
+
 TEST_F(SubscriberTest, WarnsAtTheHighWatermarkAndIsBackBelowTheLowOne) {
   Subscription* subscription = Add(5, {.pending_messages_max = 100});
   Block();
@@ -589,12 +822,12 @@ TEST_F(SubscriberTest, WarnsAtTheHighWatermarkAndIsBackBelowTheLowOne) {
   for (int i = 0; i < 10; ++i) Offer(subscription, FrameOf(100));  // no second time
   EXPECT_EQ(subscriber_->TakeLagReport().raised, 0u);
 
-  while (subscription->queue.state().waiting_messages > 50) {
+  while (subscription->queue().state().waiting_messages > 50) {
     transport_.Takes(50);
     (void)Resume();
     EXPECT_EQ(subscription->lagging, Subscription::Lagging::kYes);
   }
-  while (subscription->queue.state().waiting_messages == 50) {
+  while (subscription->queue().state().waiting_messages == 50) {
     transport_.Takes(50);
     EXPECT_EQ(subscription->lagging, Subscription::Lagging::kYes);
     (void)Resume();
@@ -629,7 +862,7 @@ TEST_F(SubscriberTest, ClosingEndsTheEpisodeOfASubscriptionThatHasEndedToo) {
   Subscription* subscription = Add(5, {.pending_messages_max = 4});
   Block();
   for (int i = 0; i < 3; ++i) Offer(subscription, FrameOf(100));
-  subscriber_->End(subscription, v1::REASON_UNSUBSCRIBED, &account_, now_);
+  subscriber_->End(subscription, v1::REASON_UNSUBSCRIBED);
   (void)subscriber_->Close(Subscriber::ControlFrames::kKeep);
   transport_.AfterwardsTakes(ScriptedTransport::kEverything);
   EXPECT_EQ(Resume().outcome, FlushOutcome::kDrained);
@@ -658,12 +891,12 @@ TEST_F(SubscriberTest, EveryEpisodeOfLaggingEndsOnce) {
           break;
         case 1:
         case 2:
-          if (subscription == nullptr || subscription->queue.pending_messages() > 15) break;
+          if (subscription == nullptr || subscription->queue().pending_messages() > 15) break;
           for (size_t n = random() % 6; n > 0; --n) Offer(subscription, FrameOf(50));
           break;
         case 3:
           if (subscription == nullptr || subscription->ended != v1::REASON_UNSPECIFIED) break;
-          subscriber_->End(subscription, v1::REASON_UNSUBSCRIBED, &account_, now_);
+          subscriber_->End(subscription, v1::REASON_UNSUBSCRIBED);
           break;
         default:
           transport_.Takes(random() % 60);

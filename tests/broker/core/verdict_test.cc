@@ -53,6 +53,46 @@ TEST(JudgeTest, ZeroAndInfiniteAreNoLimits) {
   EXPECT_TRUE(Judge(everything, {.pending_age_max = absl::InfiniteDuration()}, kNow).healthy());
 }
 
+TEST(JudgeTest, SoftLimitsAreJudgedForThemselves) {
+  QueueLimits limits = kLimits;
+  limits.pending_bytes_soft = 100;
+  limits.pending_messages_soft = 2;
+  limits.pending_age_soft = absl::Seconds(1);
+  EXPECT_TRUE(Judge({.waiting_bytes = 101, .waiting_messages = 3}, limits, kNow).healthy());
+  EXPECT_TRUE(JudgeSoft({.waiting_bytes = 100, .waiting_messages = 2}, limits, kNow).healthy());
+  ExpectOver(JudgeSoft({.waiting_bytes = 101}, limits, kNow), v1::REASON_PENDING_BYTES, 100, 101);
+  ExpectOver(JudgeSoft({.waiting_messages = 3}, limits, kNow), v1::REASON_PENDING_MESSAGES, 2, 3);
+  ExpectOver(JudgeSoft({.oldest = kNow - absl::Milliseconds(1001)}, limits, kNow), v1::REASON_PENDING_AGE,
+             1000, 1001);
+  EXPECT_EQ(JudgeSoft({.waiting_bytes = 101}, limits, kNow).kind, LimitKind::kSoft);
+  EXPECT_EQ(Judge({.waiting_bytes = 1001}, limits, kNow).kind, LimitKind::kHard);
+  EXPECT_TRUE(JudgeSoft({.waiting_bytes = 1 << 30, .oldest = absl::InfinitePast()}, kLimits, kNow).healthy());
+}
+
+TEST(NearestLimitTest, ASoftLimitIsNearerThanTheHardOne) {
+  QueueLimits limits = kLimits;
+  limits.pending_messages_soft = 5;
+  const Nearness nearest = NearestLimit({.waiting_bytes = 500, .waiting_messages = 4}, limits, kNow);
+  EXPECT_EQ(nearest.limit, v1::REASON_PENDING_MESSAGES);
+  EXPECT_EQ(nearest.kind, LimitKind::kSoft);
+  EXPECT_EQ(nearest.limit_value, 5u);
+  EXPECT_EQ(nearest.share, 0.8);
+  EXPECT_EQ(NearestLimit({.waiting_bytes = 900, .waiting_messages = 4}, limits, kNow).kind, LimitKind::kHard);
+}
+
+TEST(ShareOfTest, TakesTheLimitsOfOneKind) {
+  QueueLimits limits = kLimits;
+  limits.pending_messages_soft = 4;
+  const QueueBound hard = ShareOf(limits, LimitKind::kHard, 0.5, kNow);
+  EXPECT_EQ(hard.bytes_max, 500u);
+  EXPECT_EQ(hard.messages_max, 5u);
+  EXPECT_EQ(hard.enqueued_since, kNow - absl::Milliseconds(2500));
+  const QueueBound soft = ShareOf(limits, LimitKind::kSoft, 0.5, kNow);
+  EXPECT_EQ(soft.bytes_max, std::numeric_limits<uint64_t>::max());
+  EXPECT_EQ(soft.messages_max, 2u);
+  EXPECT_EQ(soft.enqueued_since, absl::InfinitePast());
+}
+
 TEST(JudgeTest, AQueueWithoutMessagesHasNoAge) {
   EXPECT_TRUE(
       Judge({.oldest = absl::InfiniteFuture()}, {.pending_age_max = absl::Nanoseconds(1)}, kNow).healthy());

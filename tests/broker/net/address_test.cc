@@ -169,6 +169,18 @@ TEST(SocketAddressTest, ShowsTheNumberOfALinkThatIsGone) {
   EXPECT_EQ(Ipv6("fe80::1", 80, 1'999'999'999).ToString(), "[fe80::1%1999999999]:80");
 }
 
+TEST(SocketAddressTest, KnowsTheLoopbackInterface) {
+  EXPECT_TRUE(Ipv4("127.0.0.1", 1).IsLoopback());
+  EXPECT_TRUE(Ipv4("127.255.0.9", 1).IsLoopback());
+  EXPECT_TRUE(Ipv6("::1", 1).IsLoopback());
+  EXPECT_TRUE(Ipv6("::ffff:127.0.0.1", 1).IsLoopback());
+  EXPECT_FALSE(Ipv4("128.0.0.1", 1).IsLoopback());
+  EXPECT_FALSE(Ipv4("10.0.0.127", 1).IsLoopback());
+  EXPECT_FALSE(Ipv6("::2", 1).IsLoopback());
+  EXPECT_FALSE(Ipv6("::ffff:10.0.0.127", 1).IsLoopback());
+  EXPECT_FALSE(SocketAddress().IsLoopback());
+}
+
 TEST(SocketAddressTest, SaysWhenThereIsNone) {
   EXPECT_EQ(SocketAddress().ToString(), "unknown");
   EXPECT_EQ(SocketAddress().family(), AF_UNSPEC);

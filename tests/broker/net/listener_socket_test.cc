@@ -39,7 +39,7 @@ ListenerSocket Loopback() { return ListenOn({"127.0.0.1", 0}); }
 // After the client's connect() it takes a moment until the listener has the connection.
 void WaitForSomebody(const ListenerSocket& listener) {
   pollfd ready = {.fd = listener.fd(), .events = POLLIN, .revents = 0};
-  EXPECT_EQ(::poll(&ready, 1, 20'000), 1);
+  EXPECT_EQ(::poll(&ready, 1, 120'000), 1);
 }
 
 AcceptResult AcceptSoon(ListenerSocket* listener) {

@@ -267,6 +267,7 @@ TEST(SocketTest, WithoutADescriptorEverythingFailsQuietly) {
   EXPECT_EQ(Write(&nothing, "x").status, IoStatus::kError);
   EXPECT_EQ(Read(&nothing, 1).io.error, EBADF);
   EXPECT_EQ(nothing.BytesAcked(), std::nullopt);
+  EXPECT_FALSE(nothing.Progress().has_value());
   EXPECT_EQ(nothing.UnsentBytes(), 0u);
   EXPECT_EQ(nothing.PeerAddress().ToString(), "unknown");
   EXPECT_EQ(nothing.LocalAddress().ToString(), "unknown");
@@ -309,6 +310,27 @@ TEST(SocketProgressTest, TheBytesAcknowledgedFollowWhatThePeerMakesRoomFor) {
     acked = now_acked;
   }
   EXPECT_TRUE(Eventually([&] { return pair.server.BytesAcked() == written; }));
+}
+
+TEST(SocketProgressTest, SaysThatThePeersWindowIsTheLimit) {
+  SocketPair pair =
+      ConnectedTcpPair({.server_send_buffer_bytes = 128 << 10, .client_receive_buffer_bytes = 16 << 10});
+  std::optional<TcpProgress> progress = pair.server.Progress();
+  ASSERT_TRUE(progress.has_value());  // or the kernel is older than 5.4
+  EXPECT_EQ(progress->acked_bytes, 0u);
+  EXPECT_EQ(progress->unsent_bytes, 0u);
+  EXPECT_EQ(progress->receive_window_limited, absl::ZeroDuration());
+  EXPECT_GT(progress->receive_window_bytes, 0u);
+  EXPECT_GT(progress->segment_bytes_max, 0u);
+  const uint64_t written = WriteUntilFull(pair.server);
+  ASSERT_TRUE(
+      Eventually([&] { return pair.server.Progress()->receive_window_limited > absl::Milliseconds(50); }));
+  progress = pair.server.Progress();
+  EXPECT_GE(progress->busy, progress->receive_window_limited);
+  EXPECT_GT(progress->unsent_bytes, 0u);
+  EXPECT_LT(progress->receive_window_bytes, progress->segment_bytes_max);
+  EXPECT_EQ(progress->acked_bytes, *pair.server.BytesAcked());
+  EXPECT_LE(progress->acked_bytes + progress->unsent_bytes, written);
 }
 
 TEST(SocketProgressTest, UnsentIsWhatWasWrittenAndNotAcknowledged) {

@@ -44,6 +44,18 @@ TEST(FlowWindowTest, WaitsForTheSlowest) {
   sender.join();
 }
 
+TEST(FlowWindowTest, TheLastByteWakesTooWhereverItsGranuleEnds) {
+  // Often enough that the sender is found waiting.
+  for (int round = 0; round < 1000; ++round) {
+    FlowWindow window(100, 1);
+    ASSERT_EQ(window.Take(100), Taken::kYes);
+    std::thread sender([&] { EXPECT_EQ(window.Take(100), Taken::kYes); });
+    window.OnReceived(0, 99);
+    window.OnReceived(0, 1);
+    sender.join();
+  }
+}
+
 TEST(FlowWindowTest, OneThatLeftIsNotWaitedFor) {
   FlowWindow window(100, 2);
   ASSERT_EQ(window.Take(100), Taken::kYes);

@@ -89,5 +89,12 @@ TEST(HistogramTest, MergedIsAsIfRecordedByOne) {
   for (const double quantile : kQuantiles) EXPECT_EQ(left.ValueAt(quantile), all.ValueAt(quantile));
 }
 
+TEST(HistogramTest, TellsItsBucketsInOrder) {
+  Histogram histogram;
+  for (const uint64_t value : {300, 7, 301, 7}) histogram.Record(value);
+  const std::vector<std::pair<uint64_t, uint64_t>> buckets = {{7, 2}, {301, 2}};
+  EXPECT_EQ(histogram.NonEmpty(), buckets);
+}
+
 }  // namespace
 }  // namespace sluice::cli

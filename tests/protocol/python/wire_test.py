@@ -74,6 +74,8 @@ class RandomFrames:
             return self._random.randbytes(self._random.choice(sizes))
         if field.type == field.TYPE_ENUM:  # also numbers that this version does not know
             return self._random.choice([value.number for value in field.enum_type.values] + [9999])
+        if field.type == field.TYPE_BOOL:
+            return self._random.random() < 0.5
         bits = {field.TYPE_UINT32: 32, field.TYPE_UINT64: 64}[field.type]
         return self._random.getrandbits(self._random.randrange(bits + 1))
 

@@ -1,5 +1,5 @@
 // What ThreadSanitizer reports wrongly because a library of the distribution was built without it. Linked
-// into every test of a build with it.
+// into every program of a build with it.
 
 extern "C" const char* __tsan_default_suppressions();
 

@@ -1,0 +1,1 @@
+"""The parts of `compare`: brokers, works, rounds, statistics, report, plots."""
