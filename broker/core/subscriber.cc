@@ -46,6 +46,8 @@ uint64_t LevelThatFrees(uint64_t bytes, const std::vector<Subscription*>& subscr
 
 }  // namespace
 
+const Subscriber::Behind Subscriber::kNeverBehind{};
+
 bool Drops(v1::OverflowPolicy policy) {
   return policy == v1::OVERFLOW_POLICY_DROP_OLDEST || policy == v1::OVERFLOW_POLICY_DROP_NEWEST;
 }
@@ -174,7 +176,8 @@ void Subscriber::OfferedToHeld(Subscription* subscription, uint64_t messages, ab
   const bool first = writer_.starved().empty();
   if (subscription->told == Subscription::Told::kYes) writer_.Activate(subscription);
   if (first && !writer_.starved().empty()) BeginChecks(now);
-  if (subscription->observed == Subscription::Observed::kOver) lag_report_.observed_messages += messages;
+  if (subscription->observed == Subscription::Observed::kOver)
+    behind_->lag_report.observed_messages += messages;
   Judge(subscription, now);
 }
 
@@ -186,7 +189,7 @@ Subscriber::Offered Subscriber::Shed(Subscription* subscription, std::span<const
   });
   offered.queued = offered.queued_bytes = 0;
   if (shed.messages == 0) return offered;
-  if (lag_ != nullptr) lag_->gone_bytes += shed.bytes;
+  CountGone(shed.bytes);
   left_out_.AddDropped(subscription->id, shed.messages);
   TellMissingBehind(subscription, shed);
   if (subscription->told == Subscription::Told::kYes) writer_.Activate(subscription);
@@ -199,7 +202,7 @@ void Subscriber::End(Subscription* subscription, v1::Reason reason) {
 
 void Subscriber::EndWith(Subscription* subscription, const OverLimit& over) {
   subscription->ended = over.reason;
-  blocks_.End(subscription);
+  if (behind_ != nullptr) behind_->blocks.End(subscription);
   if (closed_) return;
   if (Credit* const credit = subscription->credit(); credit != nullptr) credit->Lift();
   TellSubscribed(subscription->id, subscription->turn);
@@ -228,7 +231,8 @@ Missing Subscriber::EndOver(Subscription* subscription, const OverLimit& over) {
 }
 
 std::vector<OverLimit> Subscriber::TakeCut() {
-  std::vector<OverLimit> cut = std::exchange(cut_, {});
+  if (behind_ == nullptr) return {};
+  std::vector<OverLimit> cut = std::exchange(behind_->cut, {});
   std::erase_if(cut, [this](const OverLimit& over) {
     const Subscription* subscription = Find(over.subscription);
     return closed_ || subscription == nullptr || subscription->ended != v1::REASON_UNSPECIFIED;
@@ -243,41 +247,41 @@ void Subscriber::QueueControl(const google::protobuf::MessageLite& frame) {
 
 FlushResult Subscriber::Flush(Transport* transport, WriteScratch* scratch, uint64_t bytes_max,
                               absl::Time now) {
-  if (!conflating_.empty()) TellConflated();
+  if (behind_ != nullptr) TellConflated();
   FlushResult result =
       writer_.Flush(transport, scratch, std::max(bytes_max, std::exchange(unjudged_bytes_, 0)));
   pending_bytes_ -= result.message_bytes_sent;
   pending_messages_ -= result.messages_sent;
   if (result.taken_bytes > 0) progress_at_ = now;
-  if (!conflating_.empty()) EndConflations();
+  if (behind_ != nullptr) EndConflations();
   if (!ending_.empty()) RemoveEnded();
-  if (!lagging_.empty()) ClearLagging(now);
-  if (stalled_) {
-    stall_.taken_bytes += result.taken_bytes;
-    if (lag_ != nullptr) lag_->gone_bytes += result.message_bytes_sent;
-  }
-  if (!blocks_.empty()) EndBlocks(now);
-  switch (result.outcome) {
-    case FlushOutcome::kDrained:
-      if (std::exchange(stalled_, false) && lag_ != nullptr) lag_->watch.Stop();
-      break;
-    case FlushOutcome::kBlocked:
-      full_ = true;
-      NoteAcknowledged(transport, now);
-      if (!stalled_) {
-        stalled_ = true;
-        copied_out_ = CopiedOut::kNo;
-        stall_ = {now, result.taken_bytes, 0};
-        progress_at_ = now;
-      }
-      JudgeAll(now);
-      break;
-    case FlushOutcome::kCapped:
-    case FlushOutcome::kBroken:
-      break;
+  if (behind_ != nullptr) NoteCaughtUp(result, now);
+  if (result.outcome == FlushOutcome::kBlocked) {
+    full_ = true;
+    StallEpisode& stall = NeedBehind().stall;
+    NoteAcknowledged(transport, now);
+    if (!stalled_) {
+      stalled_ = true;
+      copied_out_ = CopiedOut::kNo;
+      stall = {now, result.taken_bytes, 0};
+      progress_at_ = now;
+    }
+    JudgeAll(now);
   }
   if (result.starved > 0) JudgeNewlyStarved(result.starved, now);
   return result;
+}
+
+// What a flush has changed for one that is or was behind.
+void Subscriber::NoteCaughtUp(const FlushResult& result, absl::Time now) {
+  if (!behind_->lagging.empty()) ClearLagging(now);
+  if (stalled_) {
+    behind_->stall.taken_bytes += result.taken_bytes;
+    CountGone(result.message_bytes_sent);
+  }
+  if (!behind_->blocks.empty()) EndBlocks(now);
+  if (result.outcome == FlushOutcome::kDrained && std::exchange(stalled_, false) && behind_->lag != nullptr)
+    behind_->lag->watch.Stop();
 }
 
 void Subscriber::JudgeNewlyStarved(size_t count, absl::Time now) {
@@ -290,19 +294,19 @@ void Subscriber::JudgeNewlyStarved(size_t count, absl::Time now) {
 
 // The first one waits for credit: there is something to check from now on.
 void Subscriber::BeginChecks(absl::Time now) {
-  if (!full_) next_check_ = now + kCheckEveryMax;
+  if (!full_) NeedBehind().next_check = now + kCheckEveryMax;
 }
 
 void Subscriber::RemoveEnded() {
   const auto left = [this](Subscription* subscription) {
     if (!subscription->queue().empty() || subscription->group != nullptr) return false;
     writer_.Forget(subscription);
-    std::erase(conflating_, subscription);
+    if (behind_ != nullptr) std::erase(behind_->conflating, subscription);
     if (subscription->lagging == Subscription::Lagging::kYes) {
-      const auto episode = std::find_if(lagging_.begin(), lagging_.end(),
+      const auto episode = std::find_if(behind_->lagging.begin(), behind_->lagging.end(),
                                         [&](const Episode& one) { return one.subscription == subscription; });
       NoteEnded(*episode);
-      lagging_.erase(episode);
+      behind_->lagging.erase(episode);
     }
     left_out_.Forget(subscription->id);
     subscriptions_.erase(subscriptions_.find(subscription->id));
@@ -314,30 +318,28 @@ void Subscriber::RemoveEnded() {
 void Subscriber::BecameWritable() {
   if (!full_) return;
   full_ = false;
-  ++stall_.resumes;
+  ++behind_->stall.resumes;
 }
 
 void Subscriber::NoteAcknowledged(Transport* transport, absl::Time now) {
   std::optional<TransportSample> sample;
-  if (lag_ != nullptr && lag_->watch.due(now)) {
+  if (behind_->lag != nullptr && behind_->lag->watch.due(now)) {
     sample = transport->Sample();
-    if (!sample.has_value()) lag_->watch.Stop();
+    if (!sample.has_value()) behind_->lag->watch.Stop();
   }
   const uint64_t acked_bytes = sample ? sample->acked_bytes : transport->BytesAcked().value_or(0);
-  if (acked_bytes > acked_bytes_) progress_at_ = now;
-  acked_bytes_ = acked_bytes;
+  if (acked_bytes > behind_->acked_bytes) progress_at_ = now;
+  behind_->acked_bytes = acked_bytes;
   if (sample.has_value()) LookAtLag(*sample, now);
 }
 
-void Subscriber::WatchLag() {
-  if (lag_ == nullptr) lag_ = std::make_unique<Lag>();
-  lag_->watch.Start();
-}
+void Subscriber::WatchLag() { NeedLag().watch.Start(); }
 
 void Subscriber::LookAtLag(const TransportSample& sample, absl::Time now) {
-  const LagWatch::Outcome outcome = lag_->watch.Observe({now, sample, pending_bytes_, lag_->gone_bytes});
+  const LagWatch::Outcome outcome =
+      behind_->lag->watch.Observe({now, sample, pending_bytes_, behind_->lag->gone_bytes});
   if (outcome == LagWatch::Outcome::kSame || closed_) return;
-  for (const Episode& episode : lagging_) {
+  for (const Episode& episode : behind_->lagging) {
     const Subscription& subscription = *episode.subscription;
     if (subscription.out_of_credit()) continue;  // that was told
     TellRaised(episode, NearestLimit(subscription.queue().state(), *subscription.limits, now));
@@ -348,12 +350,13 @@ LagFinding Subscriber::ConcludeLag(Transport* transport, absl::Time now) const {
   if (!stalled_) return {};
   const std::optional<TransportSample> sample = transport->Sample();
   if (!sample.has_value()) return {};
-  if (lag_ == nullptr) return LagWatch().Conclude({now, *sample, pending_bytes_, 0});
-  return lag_->watch.Conclude({now, *sample, pending_bytes_, lag_->gone_bytes});
+  if (behind_->lag == nullptr) return LagWatch().Conclude({now, *sample, pending_bytes_, 0});
+  return behind_->lag->watch.Conclude({now, *sample, pending_bytes_, behind_->lag->gone_bytes});
 }
 
 void Subscriber::Judge(Subscription* subscription, absl::Time now) {
-  if (over_.has_value() || closed_ || IsCut(*subscription)) return;
+  (void)NeedBehind();
+  if (behind_->over.has_value() || closed_ || IsCut(*subscription)) return;
   const OverLimit over = FindOver(subscription, now);
   if (over.reason != v1::REASON_UNSPECIFIED && subscription->on_overflow == OnOverflow::kObserve) {
     Observe(subscription, over);
@@ -362,7 +365,7 @@ void Subscriber::Judge(Subscription* subscription, absl::Time now) {
     return;
   }
   // What is cut in this turn still counts until it has ended.
-  if (cut_.empty() && OverSessionBytes() && RelieveSession(now) == Relief::kNothing) {
+  if (behind_->cut.empty() && OverSessionBytes() && RelieveSession(now) == Relief::kNothing) {
     const Subscription* fullest = FullestOutOfCredit();
     const OverLimit over_session = {v1::REASON_SESSION_BYTES,
                                     limits_->session_bytes_max,
@@ -370,7 +373,7 @@ void Subscriber::Judge(Subscription* subscription, absl::Time now) {
                                     fullest == nullptr ? 0 : fullest->id,
                                     {}};
     if (fullest == nullptr) {
-      over_ = over_session;
+      behind_->over = over_session;
     } else {
       Cut(*fullest, over_session);
     }
@@ -382,7 +385,7 @@ void Subscriber::Judge(Subscription* subscription, absl::Time now) {
     const absl::Time too_old = state.oldest + subscription->limits->pending_age_max;
     // One that blocks has done so when it was too old.
     if (subscription->policy != v1::OVERFLOW_POLICY_BLOCK || too_old >= now)
-      next_check_ = std::min(next_check_, std::max(too_old, now + kCheckEveryMin));
+      behind_->next_check = std::min(behind_->next_check, std::max(too_old, now + kCheckEveryMin));
   }
   if (subscription->lagging == Subscription::Lagging::kYes) return;
   if (subscription->told == Subscription::Told::kNo) return;  // nothing stands before Subscribed
@@ -390,26 +393,26 @@ void Subscriber::Judge(Subscription* subscription, absl::Time now) {
   if (nearest.share < kHighWatermark) return;
   subscription->lagging = Subscription::Lagging::kYes;
   const FilterGroup* group = subscription->group;
-  lagging_.push_back({subscription, now, group == nullptr ? "" : std::string(group->filter())});
-  ++lag_report_.raised;
-  if (lag_ == nullptr) lag_ = std::make_unique<Lag>();
+  behind_->lagging.push_back({subscription, now, group == nullptr ? "" : std::string(group->filter())});
+  ++behind_->lag_report.raised;
+  (void)NeedLag();
   if (full_) {
     WatchLag();
-    next_check_ = std::min(next_check_, now + kCheckEveryMin);
+    behind_->next_check = std::min(behind_->next_check, now + kCheckEveryMin);
   }
-  TellRaised(lagging_.back(), nearest);
+  TellRaised(behind_->lagging.back(), nearest);
 }
 
 void Subscriber::TellRaised(const Episode& episode, const Nearness& nearest) {
   const Subscription& subscription = *episode.subscription;
   v1::ServerFrame frame = SlowConsumerFrame(subscription, nearest, v1::SlowConsumer::STATE_RAISED);
-  LagFinding found = lag_->watch.finding();
+  LagFinding found = behind_->lag->watch.finding();
   if (subscription.out_of_credit()) found = {.cause = v1::LAG_CAUSE_APPLICATION};  // it does not ask for more
   if (found.cause != v1::LAG_CAUSE_UNSPECIFIED) {
-    ++lag_report_.causes_told;
+    ++behind_->lag_report.causes_told;
     const absl::Duration time_to_limit =
         TimeToLimit(found, nearest, subscription.queue().state(), pending_bytes_);
-    lag_->told = {found, time_to_limit};
+    behind_->lag->told = {found, time_to_limit};
     v1::SlowConsumer* slow = frame.mutable_slow_consumer();
     slow->set_cause(found.cause);
     slow->set_drain_bytes_per_second(found.drain_bytes_per_second);
@@ -419,40 +422,42 @@ void Subscriber::TellRaised(const Episode& episode, const Nearness& nearest) {
     }
   }
   QueueControl(frame);
-  lag_->notices.push_back({frame.slow_consumer(), episode.filter, episode.since});
+  behind_->lag->notices.push_back({frame.slow_consumer(), episode.filter, episode.since});
 }
 
 // The client is not told.
 void Subscriber::NoteEnded(const Episode& episode) {
-  ++lag_report_.cleared;
+  ++behind_->lag_report.cleared;
   v1::SlowConsumer told;
   told.set_subscription(episode.subscription->id);
   told.set_state(v1::SlowConsumer::STATE_CLEARED);
-  lag_->notices.push_back({std::move(told), episode.filter, episode.since, episode.subscription->ended});
+  behind_->lag->notices.push_back(
+      {std::move(told), episode.filter, episode.since, episode.subscription->ended});
 }
 
 std::vector<Subscriber::LagNotice> Subscriber::TakeLagNotices() {
-  if (lag_ == nullptr) return {};
-  return std::exchange(lag_->notices, {});
+  if (behind().lag == nullptr) return {};
+  return std::exchange(behind_->lag->notices, {});
 }
 
 absl::Time Subscriber::lagging_since() const {
   absl::Time since = absl::InfiniteFuture();
-  for (const Episode& episode : lagging_) since = std::min(since, episode.since);
+  for (const Episode& episode : behind().lagging) since = std::min(since, episode.since);
   return since;
 }
 
 // Alone when it is for want of credit, otherwise with its session.
 void Subscriber::Cut(const Subscription& subscription, const OverLimit& over) {
   if (!subscription.out_of_credit()) {
-    over_ = over;
+    NeedBehind().over = over;
   } else if (!IsCut(subscription)) {
-    cut_.push_back(over);
+    NeedBehind().cut.push_back(over);
   }
 }
 
 bool Subscriber::IsCut(const Subscription& subscription) const {
-  return std::any_of(cut_.begin(), cut_.end(),
+  const std::vector<OverLimit>& all = behind().cut;
+  return std::any_of(all.begin(), all.end(),
                      [&](const OverLimit& cut) { return cut.subscription == subscription.id; });
 }
 
@@ -473,8 +478,8 @@ void Subscriber::Observe(Subscription* subscription, const OverLimit& over) {
   if (subscription->told == Subscription::Told::kNo) return;
   if (subscription->observed == Subscription::Observed::kOver) return;
   subscription->observed = Subscription::Observed::kOver;
-  ++lag_report_.observed;
-  observed_.push_back(over);
+  ++behind_->lag_report.observed;
+  behind_->observed.push_back(over);
 }
 
 // The limit that it is over: a hard one, or a soft one for its time.
@@ -491,13 +496,13 @@ OverLimit Subscriber::FindOver(Subscription* subscription, absl::Time now) {
   absl::Time& since = subscription->backlog->above_soft_since;
   if (soft.healthy()) {
     since = absl::InfiniteFuture();
-    next_check_ =
-        std::min(next_check_, std::max(state.oldest + limits.pending_age_soft, now + kCheckEveryMin));
+    behind_->next_check =
+        std::min(behind_->next_check, std::max(state.oldest + limits.pending_age_soft, now + kCheckEveryMin));
     return {};
   }
   since = std::min(since, now);
   if (now - since < limits.soft_time) {
-    next_check_ = std::min(next_check_, since + limits.soft_time);
+    behind_->next_check = std::min(behind_->next_check, since + limits.soft_time);
     return {};
   }
   return {soft.over, soft.limit, soft.value, subscription->id,
@@ -529,23 +534,23 @@ Subscriber::Relief Subscriber::BlockPublishers(Subscription* subscription, const
     return Relief::kNothing;
   // To one that has ended nobody publishes.
   if (subscription->ended != v1::REASON_UNSPECIFIED || subscription->group == nullptr) return Relief::kBlocks;
-  blocks_.Begin(subscription, {over.reason, over.limit, over.value}, now);
-  next_check_ = std::min(next_check_, now + limits_->block_timeout);
+  behind_->blocks.Begin(subscription, {over.reason, over.limit, over.value}, now);
+  behind_->next_check = std::min(behind_->next_check, now + limits_->block_timeout);
   return Relief::kBlocks;
 }
 
 void Subscriber::EndBlocks(absl::Time now) {
-  blocks_.EndIf([&](Subscription* subscription) {
+  behind_->blocks.EndIf([&](Subscription* subscription) {
     return NearestLimit(subscription->queue().state(), *subscription->limits, now).share < kLowWatermark;
   });
 }
 
 // Publishers wait so long and no longer.
 void Subscriber::JudgeBlocks(absl::Time now) {
-  const auto oldest = blocks_.Oldest();
-  if (!oldest.has_value() || over_.has_value()) return;
+  const auto oldest = behind_->blocks.Oldest();
+  if (!oldest.has_value() || behind_->over.has_value()) return;
   const auto& [subscription, since] = *oldest;
-  next_check_ = std::min(next_check_, since + limits_->block_timeout);
+  behind_->next_check = std::min(behind_->next_check, since + limits_->block_timeout);
   if (now < since + limits_->block_timeout) return;
   Cut(*subscription, {v1::REASON_BLOCK_TIMEOUT,
                       ToWireMilliseconds(limits_->block_timeout),
@@ -596,7 +601,7 @@ Missing Subscriber::DropHalf(Subscription* subscription, absl::Time now) {
 }
 
 void Subscriber::CutForMemory(const Subscription& subscription) {
-  if (over_.has_value() || closed_) return;
+  if (over().has_value() || closed_) return;
   Cut(subscription, {v1::REASON_MEMORY_BUDGET,
                      static_cast<uint64_t>(account_->budget_bytes()),
                      static_cast<uint64_t>(account_->bytes()),
@@ -619,7 +624,7 @@ Missing Subscriber::Drop(Subscription* subscription, const QueueBound& keep, abs
     TellMissingBehind(subscription, drop.told);
   }
   TookOut(drop.dropped);
-  losses_.dropped += drop.dropped;
+  NeedBehind().losses.dropped += drop.dropped;
   left_out_.AddDropped(subscription->id, drop.dropped.messages);
   NoteBelowSoft(subscription, now);
   // With no message left the Gap needs no credit.
@@ -631,7 +636,17 @@ Missing Subscriber::Drop(Subscription* subscription, const QueueBound& keep, abs
 void Subscriber::TookOut(const Missing& gone) {
   pending_bytes_ -= gone.bytes;
   pending_messages_ -= gone.messages;
-  if (lag_ != nullptr) lag_->gone_bytes += gone.bytes;
+  CountGone(gone.bytes);
+}
+
+void Subscriber::CountGone(uint64_t bytes) {
+  if (behind_ != nullptr && behind_->lag != nullptr) behind_->lag->gone_bytes += bytes;
+}
+
+Subscriber::Lag& Subscriber::NeedLag() {
+  std::unique_ptr<Lag>& lag = NeedBehind().lag;
+  if (lag == nullptr) lag = std::make_unique<Lag>();
+  return *lag;
 }
 
 // One Gap before all that waits, with what a Gap there tells already.
@@ -654,27 +669,27 @@ void Subscriber::TellMissingBehind(Subscription* subscription, Missing missing) 
 bool Subscriber::Conflates(Subscription* subscription) {
   if (subscription->conflation()->active()) return true;
   if (!HoldsBack(*subscription) || closed_) return false;
-  conflating_.push_back(subscription);
+  NeedBehind().conflating.push_back(subscription);
   BookConflated(*subscription, subscription->conflation()->Begin(&subscription->mutable_queue()));
   return true;
 }
 
 void Subscriber::BookConflated(const Subscription& subscription, const Missing& replaced) {
   TookOut(replaced);
-  losses_.conflated += replaced;
+  behind_->losses.conflated += replaced;
   left_out_.AddConflated(subscription.id, replaced.messages);
 }
 
 // Says before the next message how many there were that will not come.
 void Subscriber::TellConflated() {
-  for (Subscription* subscription : conflating_) {
+  for (Subscription* subscription : behind_->conflating) {
     if (subscription->out_of_credit()) continue;
     TellMissingInFront(subscription, subscription->conflation()->TakeUntold(), v1::GAP_CAUSE_CONFLATED);
   }
 }
 
 void Subscriber::EndConflations() {
-  std::erase_if(conflating_, [](Subscription* subscription) {
+  std::erase_if(behind_->conflating, [](Subscription* subscription) {
     if (!subscription->queue().empty()) return false;
     subscription->conflation()->End();
     return true;
@@ -690,17 +705,17 @@ bool Subscriber::StillSheds(Subscription* subscription, absl::Time now) const {
 }
 
 void Subscriber::ClearLagging(absl::Time now) {
-  std::erase_if(lagging_, [&](const Episode& episode) {
+  std::erase_if(behind_->lagging, [&](const Episode& episode) {
     Subscription* subscription = episode.subscription;
     NoteBelowSoft(subscription, now);
     const Nearness nearest = NearestLimit(subscription->queue().state(), *subscription->limits, now);
     if (nearest.share >= kLowWatermark) return false;
     subscription->lagging = Subscription::Lagging::kNo;
     subscription->observed = Subscription::Observed::kWithin;
-    ++lag_report_.cleared;
+    ++behind_->lag_report.cleared;
     const v1::ServerFrame frame = SlowConsumerFrame(*subscription, nearest, v1::SlowConsumer::STATE_CLEARED);
     QueueControl(frame);
-    lag_->notices.push_back({frame.slow_consumer(), episode.filter, episode.since});
+    behind_->lag->notices.push_back({frame.slow_consumer(), episode.filter, episode.since});
     return true;
   });
 }
@@ -714,20 +729,22 @@ void Subscriber::NoteBelowSoft(Subscription* subscription, absl::Time now) {
 }
 
 void Subscriber::JudgeControl() {
-  if (over_.has_value() || closed_ || limits_->control_bytes_max == 0) return;
+  if (behind_->over.has_value() || closed_ || limits_->control_bytes_max == 0) return;
   if (writer_.control_bytes() <= limits_->control_bytes_max) return;
-  over_ = {v1::REASON_CONTROL_BYTES, limits_->control_bytes_max, writer_.control_bytes(), 0, {}};
+  behind_->over = {v1::REASON_CONTROL_BYTES, limits_->control_bytes_max, writer_.control_bytes(), 0, {}};
 }
 
 void Subscriber::JudgeAll(absl::Time now) {
   if (closed_) return;
-  next_check_ = now + kCheckEveryMax;
+  (void)NeedBehind();
+  behind_->next_check = now + kCheckEveryMax;
   if (full_ && limits_->write_timeout > absl::ZeroDuration()) {
     const absl::Duration every = std::clamp(limits_->write_timeout / 4, kCheckEveryMin, kCheckEveryMax);
-    next_check_ = std::min(now + every, progress_at_ + limits_->write_timeout);
+    behind_->next_check = std::min(now + every, progress_at_ + limits_->write_timeout);
   }
-  if (full_ && !lagging_.empty() && lag_->watch.finding().cause == v1::LAG_CAUSE_UNSPECIFIED) {
-    next_check_ = std::min(next_check_, lag_->watch.due_at());
+  if (full_ && !behind_->lagging.empty() &&
+      behind_->lag->watch.finding().cause == v1::LAG_CAUSE_UNSPECIFIED) {
+    behind_->next_check = std::min(behind_->next_check, behind_->lag->watch.due_at());
   }
   if (full_) {
     // With nothing behind it its subscription is not active, but the frame in flight grows old as well.
@@ -737,7 +754,7 @@ void Subscriber::JudgeAll(absl::Time now) {
   }
   ForEachStarved([&](Subscription* subscription) { Judge(subscription, now); });
   JudgeBlocks(now);
-  next_check_ = std::max(next_check_, now + kCheckEveryMin);
+  behind_->next_check = std::max(behind_->next_check, now + kCheckEveryMin);
 }
 
 void Subscriber::Check(Transport* transport, absl::Time now) {
@@ -750,13 +767,13 @@ void Subscriber::Check(Transport* transport, absl::Time now) {
   JudgeAll(now);
   if (!full_) return;
   const absl::Duration still = now - progress_at_;
-  if (!over_.has_value() && limits_->write_timeout > absl::ZeroDuration() &&
+  if (!behind_->over.has_value() && limits_->write_timeout > absl::ZeroDuration() &&
       still >= limits_->write_timeout) {
-    over_ = {v1::REASON_WRITE_TIMEOUT,
-             ToWireMilliseconds(limits_->write_timeout),
-             ToWireMilliseconds(still),
-             0,
-             {}};
+    behind_->over = {v1::REASON_WRITE_TIMEOUT,
+                     ToWireMilliseconds(limits_->write_timeout),
+                     ToWireMilliseconds(still),
+                     0,
+                     {}};
   }
 }
 
@@ -776,11 +793,14 @@ void Subscriber::CopyOutOfChunks() {
 
 Missing Subscriber::Close(ControlFrames control_frames) {
   closed_ = true;
-  for (const Episode& episode : std::exchange(lagging_, {})) {
-    episode.subscription->lagging = Subscription::Lagging::kNo;
-    NoteEnded(episode);
+  if (behind_ != nullptr) {
+    for (const Episode& episode : std::exchange(behind_->lagging, {})) {
+      episode.subscription->lagging = Subscription::Lagging::kNo;
+      NoteEnded(episode);
+    }
+    behind_->blocks.EndAll();
+    behind_->conflating.clear();
   }
-  blocks_.EndAll();
   Missing dropped;
   for (const auto& subscription : subscriptions_) {
     if (subscription->backlog == nullptr) continue;
@@ -788,7 +808,6 @@ Missing Subscriber::Close(ControlFrames control_frames) {
     writer_.Forget(subscription.get());
     subscription->backlog = nullptr;
   }
-  conflating_.clear();
   pending_bytes_ -= dropped.bytes;
   pending_messages_ -= dropped.messages;
   if (control_frames == ControlFrames::kDrop) writer_.DropControl();

@@ -141,12 +141,7 @@ class Subscriber {
   FlushResult Flush(Transport* transport, WriteScratch* scratch, uint64_t bytes_max, absl::Time now);
   bool wants_flush() const { return !full_ && !writer_.empty(); }
   // Also when it is over a limit, or there is something in LagReport.
-  bool wants_attention() const {
-    return wants_flush() || over_.has_value() || lag_report_.raised > 0 || lag_report_.cleared > 0 ||
-           lag_report_.causes_told > 0 || lag_report_.observed > 0 || lag_report_.observed_messages > 0 ||
-           losses_.dropped.messages > 0 || losses_.conflated.messages > 0 || blocks_.has_news() ||
-           !cut_.empty();
-  }
+  bool wants_attention() const { return wants_flush() || (behind_ != nullptr && behind_->has_news()); }
   // The socket may take bytes again.
   void BecameWritable();
 
@@ -161,14 +156,14 @@ class Subscriber {
     return subscription->shedding == Subscription::Shedding::kYes && StillSheds(subscription, now);
   }
   // The stall that is going on, or the one that the last Flush ended.
-  const StallEpisode& stall() const { return stall_; }
+  const StallEpisode& stall() const { return behind().stall; }
   bool stalled() const { return stalled_; }
 
   // Looks at what time alone can change, age and stuck time. To be called when NextCheck() is due. The first
   // time in a stall it also frees the chunks that it was blocked in, where little of them waits.
   void Check(Transport* transport, absl::Time now);
   absl::Time NextCheck() const {
-    return full_ || !writer_.starved().empty() ? next_check_ : absl::InfiniteFuture();
+    return full_ || !writer_.starved().empty() ? behind().next_check : absl::InfiniteFuture();
   }
 
   // Episodes of lagging that began and ended since the last call. The client is told by SlowConsumer frames.
@@ -181,9 +176,13 @@ class Subscriber {
     uint32_t observed = 0;
     uint64_t observed_messages = 0;
   };
-  LagReport TakeLagReport() { return std::exchange(lag_report_, LagReport()); }
+  LagReport TakeLagReport() {
+    return behind_ == nullptr ? LagReport() : std::exchange(behind_->lag_report, {});
+  }
   // Which those were.
-  std::vector<OverLimit> TakeObserved() { return std::exchange(observed_, {}); }
+  std::vector<OverLimit> TakeObserved() {
+    return behind_ == nullptr ? std::vector<OverLimit>() : std::exchange(behind_->observed, {});
+  }
 
   // What SlowConsumer frames have told since the last call, and, as cleared without a limit, episodes that
   // ended with their subscription or the session.
@@ -203,23 +202,27 @@ class Subscriber {
     LagFinding finding;
     absl::Duration time_to_limit = absl::InfiniteDuration();
   };
-  LagTold lag_told() const { return lag_ == nullptr ? LagTold() : lag_->told; }
+  LagTold lag_told() const { return behind().lag == nullptr ? LagTold() : behind().lag->told; }
   // The last word about it, by one more look at its connection. Unspecified while nothing is stalled, and
   // where the connection cannot tell.
   LagFinding ConcludeLag(Transport* transport, absl::Time now) const;
   // The policy block: what its publishers wait for; null: the subscription does not block them.
-  const BlockRef& FindBlock(Subscription* subscription) const { return blocks_.Find(subscription); }
+  const BlockRef& FindBlock(Subscription* subscription) const { return behind().blocks.Find(subscription); }
   // Episodes that began and ended since the last call.
-  std::vector<BlockNews> TakeBlockNews() { return blocks_.TakeNews(); }
+  std::vector<BlockNews> TakeBlockNews() {
+    return behind_ == nullptr ? std::vector<BlockNews>() : behind_->blocks.TakeNews();
+  }
   // Nothing will come any more, since it is in no group now: publishers need not wait.
-  void StopBlocking() { blocks_.EndAll(); }
+  void StopBlocking() {
+    if (behind_ != nullptr) behind_->blocks.EndAll();
+  }
 
   // What overflow policies took out of the queues since the last call, other than what Offer() said.
   struct Losses {
     Missing dropped;
     Missing conflated;  // a newer one takes their place
   };
-  Losses TakeLosses() { return std::exchange(losses_, Losses()); }
+  Losses TakeLosses() { return behind_ == nullptr ? Losses() : std::exchange(behind_->losses, {}); }
   // The same since it began, with what Offer() said, and per subscription.
   const LeftOutBooks& left_out() const { return left_out_; }
 
@@ -248,7 +251,7 @@ class Subscriber {
   void CutForMemory(const Subscription& subscription);
 
   // Set once, by whatever judged it first.
-  const std::optional<OverLimit>& over() const { return over_; }
+  const std::optional<OverLimit>& over() const { return behind().over; }
 
   // Subscriptions that were found over a limit for want of credit since the last call, and have not ended: to
   // be taken out of their groups and ended by EndOver().
@@ -275,6 +278,47 @@ class Subscriber {
     absl::Time since;
     std::string filter;
   };
+  struct Lag {
+    LagWatch watch;
+    // Message bytes that left the queues while it was stalled, sent or not.
+    uint64_t gone_bytes = 0;
+    LagTold told;
+    std::vector<LagNotice> notices;
+  };
+  // What only one needs that has been behind, or over a limit.
+  struct Behind {
+    StallEpisode stall;
+    uint64_t acked_bytes = 0;
+    absl::Time next_check;
+    std::optional<OverLimit> over;
+    std::vector<Episode> lagging;
+    std::vector<Subscription*> conflating;
+    BlockEpisodes blocks;
+    // Null until something lags, or a stall lasts until a Check().
+    std::unique_ptr<Lag> lag;
+
+    LagReport lag_report;
+    Losses losses;
+    std::vector<OverLimit> observed;
+    std::vector<OverLimit> cut;
+
+    bool has_news() const {
+      return over.has_value() || lag_report.raised > 0 || lag_report.cleared > 0 ||
+             lag_report.causes_told > 0 || lag_report.observed > 0 || lag_report.observed_messages > 0 ||
+             losses.dropped.messages > 0 || losses.conflated.messages > 0 || blocks.has_news() ||
+             !cut.empty();
+    }
+  };
+  static const Behind kNeverBehind;
+
+  // To look at.
+  const Behind& behind() const { return behind_ != nullptr ? *behind_ : kNeverBehind; }
+  Behind& NeedBehind() {
+    if (behind_ == nullptr) behind_ = std::make_unique<Behind>();
+    return *behind_;
+  }
+
+  Lag& NeedLag();
 
   template <typename Take>
   Offered CountOffered(Subscription* subscription, std::span<const Slice> slices, Take take);
@@ -298,6 +342,7 @@ class Subscriber {
   uint64_t HeldBytes() const;
   Missing Drop(Subscription* subscription, const QueueBound& keep, absl::Time now);
   void TookOut(const Missing& gone);
+  void CountGone(uint64_t bytes);
   void TellMissingInFront(Subscription* subscription, Missing missing, v1::GapCause cause);
   void TellMissingBehind(Subscription* subscription, Missing missing);
   bool StillSheds(Subscription* subscription, absl::Time now) const;
@@ -305,6 +350,7 @@ class Subscriber {
   void BookConflated(const Subscription& subscription, const Missing& replaced);
   void TellConflated();
   void EndConflations();
+  void NoteCaughtUp(const FlushResult& result, absl::Time now);
   void ClearLagging(absl::Time now);
   void EndBlocks(absl::Time now);
   void JudgeBlocks(absl::Time now);
@@ -341,13 +387,6 @@ class Subscriber {
   // Those of the last subscription: the next one probably has the same.
   SharedLimits last_limits_;
   std::vector<Subscription*> ending_;
-  std::vector<Episode> lagging_;
-  std::vector<Subscription*> conflating_;
-  BlockEpisodes blocks_;
-  LagReport lag_report_;
-  std::vector<OverLimit> observed_;
-  std::vector<OverLimit> cut_;
-  Losses losses_;
   LeftOutBooks left_out_;
   SessionWriter writer_;
 
@@ -361,20 +400,9 @@ class Subscriber {
   bool stalled_ = false;
   // What it was offered before this stall lies where it was read; FanOut keeps together what comes in it.
   enum class CopiedOut : uint8_t { kNo, kYes } copied_out_ = CopiedOut::kNo;
-  StallEpisode stall_;
-  struct Lag {
-    LagWatch watch;
-    // Message bytes that left the queues while it was stalled, sent or not.
-    uint64_t gone_bytes = 0;
-    LagTold told;
-    std::vector<LagNotice> notices;
-  };
-  // Null until something lags, or a stall lasts until a Check().
-  std::unique_ptr<Lag> lag_;
   absl::Time progress_at_;
-  uint64_t acked_bytes_ = 0;
-  absl::Time next_check_;
-  std::optional<OverLimit> over_;
+  // Null: it never was.
+  std::unique_ptr<Behind> behind_;
 };
 
 }  // namespace sluice
