@@ -55,6 +55,7 @@ Shard::Shard(const ShardOptions& options, const SessionLimits* limits, MemoryAcc
       pool_(options.chunk_bytes, memory),
       read_chunk_(&pool_),
       scratch_(std::make_unique<WriteScratch>()),
+      backlogs_(memory),
       index_(options.match_cache_topics),
       fan_out_(&pool_),
       events_(&index_, &fan_out_, &read_chunk_),
@@ -552,8 +553,9 @@ void Shard::ShedMemory(Shedding shedding, absl::Time now) {
     const Subscription& subscription = *waiting.subscription;
     const bool shared = subscription.group != nullptr && subscription.group->kind() == GroupKind::kShared &&
                         subscription.conflation() == nullptr;
+    const SendQueue& queue = subscription.queue();
     waiting.kept_bytes =
-        subscription.queue().state().waiting_bytes / (shared ? sharing[subscription.group] : 1);
+        queue.slices_bytes() + queue.state().waiting_bytes / (shared ? sharing[subscription.group] : 1);
   }
   std::sort(all_waiting.begin(), all_waiting.end(),
             [](const Waiting& a, const Waiting& b) { return a.kept_bytes > b.kept_bytes; });

@@ -2,7 +2,7 @@
 // comes with the first slice and goes with the last, so a shard keeps some for those who come next. Internal
 // to the broker.
 //
-//   BacklogPool pool;
+//   BacklogPool pool(&account);
 //   BacklogRef backlog = pool.Take();
 //   backlog->queue.Push(slice);
 //   ...
@@ -15,7 +15,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -29,10 +28,14 @@ class BacklogPool;
 
 struct GiveBacklogBack {
   void operator()(Backlog* backlog) const;
+  // The rare way, kept apart so that the other one is inlined.
+  static void Free(Backlog* backlog);
 };
 using BacklogRef = std::unique_ptr<Backlog, GiveBacklogBack>;
 
 struct Backlog {
+  explicit Backlog(MemoryAccount* account = nullptr) : queue(account) {}
+
   SendQueue queue;
 
   // A circular list of subscriptions with something to send, and what this one may still send (or, below
@@ -58,13 +61,14 @@ class BacklogPool {
   // Of a hundred bytes, and as many for the slices.
   static constexpr size_t kSpareMax = 8192;
 
-  BacklogPool() = default;
+  // What their slices take counts in `account`.
+  explicit BacklogPool(MemoryAccount* account) : account_(account) {}
   BacklogPool(const BacklogPool&) = delete;
   BacklogPool& operator=(const BacklogPool&) = delete;
 
   BacklogRef Take() {
     if (spare_.empty()) {
-      BacklogRef fresh(new Backlog());
+      BacklogRef fresh(new Backlog(account_));
       fresh->pool = this;
       return fresh;
     }
@@ -77,15 +81,18 @@ class BacklogPool {
  private:
   friend struct GiveBacklogBack;
 
+  MemoryAccount* const account_;
   std::vector<std::unique_ptr<Backlog>> spare_;
 };
 
 inline void GiveBacklogBack::operator()(Backlog* backlog) const {
-  std::unique_ptr<Backlog> owned(backlog);
-  if (owned->pool == nullptr || !owned->idle() || owned->pool->spare_.size() >= BacklogPool::kSpareMax)
+  BacklogPool* const pool = backlog->pool;
+  if (pool == nullptr || !backlog->idle() || pool->spare_.size() >= BacklogPool::kSpareMax) {
+    Free(backlog);
     return;
-  owned->above_soft_since = absl::InfiniteFuture();
-  owned->pool->spare_.push_back(std::move(owned));
+  }
+  backlog->above_soft_since = absl::InfiniteFuture();
+  pool->spare_.emplace_back(backlog);
 }
 
 }  // namespace sluice

@@ -1,6 +1,7 @@
 #include "broker/core/conflation.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/string_view.h"
 #include "protocol/frame.h"
@@ -11,6 +12,15 @@ namespace {
 
 // Keys whose message has left are forgotten when they are so many more than those that wait.
 constexpr size_t kPlacesSpare = 64;
+
+// About what a place takes: in the table, with a key that does not fit there, and the message's own chunk beside
+// its bytes.
+int64_t BytesOfPlace(const std::string& key) {
+  constexpr size_t kInTable = 2 * sizeof(std::pair<std::string, int64_t>);
+  constexpr size_t kKeyInPlaceMax = 15;
+  const size_t bytes = kInTable + sizeof(Chunk) + (key.size() > kKeyInPlaceMax ? key.size() + 1 : 0);
+  return static_cast<int64_t>(bytes);
+}
 
 }  // namespace
 
@@ -31,7 +41,7 @@ Missing Conflation::Begin(SendQueue* queue) {
 
 void Conflation::End() {
   phase_ = Phase::kIdle;
-  places_ = {};
+  ForgetPlaces();
   view_ = {};
   key_ = {};
 }
@@ -59,7 +69,11 @@ void Conflation::OfferOne(std::string_view frame, absl::Time enqueued_at, SendQu
   // Debian's absl::string_view is not std::string_view.
   const auto [place, is_new] =
       places_.try_emplace(absl::string_view(key.data(), key.size()), queue->end_number());
-  if (!is_new && queue->Waits(place->second)) {
+  if (is_new) {
+    const int64_t bytes = BytesOfPlace(place->first);
+    places_bytes_ += bytes;
+    account_->Add(bytes);
+  } else if (queue->Waits(place->second)) {
     *replaced += queue->Replace(place->second, std::move(one));
     return;
   }
@@ -81,8 +95,20 @@ std::string_view Conflation::KeyOf(std::string_view frame) {
   return key_;
 }
 
+void Conflation::ForgetPlaces() {
+  places_ = {};
+  account_->Add(-std::exchange(places_bytes_, 0));
+}
+
 void Conflation::ForgetThoseThatLeft(const SendQueue& queue) {
-  absl::erase_if(places_, [&](const auto& place) { return !queue.Waits(place.second); });
+  int64_t bytes = 0;
+  absl::erase_if(places_, [&](const auto& place) {
+    if (queue.Waits(place.second)) return false;
+    bytes += BytesOfPlace(place.first);
+    return true;
+  });
+  places_bytes_ -= bytes;
+  account_->Add(-bytes);
 }
 
 }  // namespace sluice

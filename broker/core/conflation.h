@@ -37,6 +37,9 @@ class Conflation {
   // outlives it.
   Conflation(std::string_view key_header, MemoryAccount* account)
       : key_header_(key_header), account_(account) {}
+  Conflation(const Conflation&) = delete;
+  Conflation& operator=(const Conflation&) = delete;
+  ~Conflation() { ForgetPlaces(); }
 
   const std::string& key_header() const { return key_header_; }
 
@@ -54,6 +57,7 @@ class Conflation {
   void OfferOne(std::string_view frame, absl::Time enqueued_at, SendQueue* queue, Missing* replaced);
   // Valid until the next call.
   std::string_view KeyOf(std::string_view frame);
+  void ForgetPlaces();
   void ForgetThoseThatLeft(const SendQueue& queue);
 
   const std::string key_header_;
@@ -61,6 +65,8 @@ class Conflation {
   enum class Phase : uint8_t { kIdle, kActive } phase_ = Phase::kIdle;
   // Where the key's message waits, or waited: SendQueue::number.
   absl::flat_hash_map<std::string, int64_t> places_;
+  // What they take, in the account.
+  int64_t places_bytes_ = 0;
   Missing untold_;
   MessageView view_;
   std::string key_;

@@ -8,6 +8,8 @@
 #include <memory>
 #include <utility>
 
+#include "broker/core/chunk.h"
+
 namespace sluice {
 
 template <typename T>
@@ -41,39 +43,52 @@ class Ring {
     --size_;
   }
   // Frees the memory too.
-  void clear() { *this = Ring(); }
+  void clear() { *this = Ring(account_); }
   // An empty one that has grown frees its memory; room for a few stays.
   void Shrink() {
     if (capacity_ > kRoomKept) clear();
   }
 
-  Ring() = default;
-  Ring(Ring&& other) noexcept { *this = std::move(other); }
+  // Its memory counts in `account`, which outlives it; null: nowhere.
+  explicit Ring(MemoryAccount* account = nullptr) : account_(account) {}
+  Ring(Ring&& other) noexcept : Ring(other.account_) { Swap(&other); }
   Ring& operator=(Ring&& other) noexcept {
-    items_ = std::move(other.items_);
-    capacity_ = std::exchange(other.capacity_, 0);
-    head_ = std::exchange(other.head_, 0);
-    size_ = std::exchange(other.size_, 0);
+    Ring taken(std::move(other));
+    Swap(&taken);
     return *this;
   }
+  ~Ring() { Count(-static_cast<int64_t>(capacity_)); }
+  MemoryAccount* account() const { return account_; }
 
  private:
+  void Swap(Ring* other) {
+    std::swap(account_, other->account_);
+    std::swap(items_, other->items_);
+    std::swap(capacity_, other->capacity_);
+    std::swap(head_, other->head_);
+    std::swap(size_, other->size_);
+  }
+  void Count(int64_t items) {
+    if (account_ != nullptr) account_->Add(items * static_cast<int64_t>(sizeof(T)));
+  }
   T& NewBack() {
     if (size_ == capacity_) Grow();
     ++size_;
     return back();
   }
-  void Grow() {
+  [[gnu::noinline]] void Grow() {
     const uint32_t capacity = capacity_ == 0 ? 2 : 2 * capacity_;
     auto items = std::make_unique<T[]>(capacity);
     for (size_t i = 0; i < size_; ++i) items[i] = std::move((*this)[i]);
     items_ = std::move(items);
+    Count(capacity - capacity_);
     capacity_ = capacity;
     head_ = 0;
   }
 
   static constexpr uint32_t kRoomKept = 2;
 
+  MemoryAccount* account_ = nullptr;
   std::unique_ptr<T[]> items_;
   uint32_t capacity_ = 0;  // a power of two
   uint32_t head_ = 0;

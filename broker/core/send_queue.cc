@@ -84,7 +84,7 @@ void SendQueue::FinishFrame(SliceKind kind) {
 }
 
 Missing SendQueue::DropWaiting() {
-  Ring<Slice> kept;
+  Ring<Slice> kept(slices_.account());
   for (size_t i = 0; i < slices_.size(); ++i) {
     if (slices_[i].kind == SliceKind::kInPlace) kept.push_back(std::move(slices_[i]));
   }
@@ -180,7 +180,7 @@ Ring<Slice> SendQueue::TakeWaiting() {
   begin_number_ = end_number();
   waiting_bytes_ = 0;
   waiting_messages_ = 0;
-  return std::exchange(slices_, Ring<Slice>());
+  return std::exchange(slices_, Ring<Slice>(slices_.account()));
 }
 
 Missing SendQueue::Replace(int64_t number, Slice slice) {

@@ -48,6 +48,9 @@ struct FrameRest {
 
 class SendQueue {
  public:
+  // What its slices take counts in `account`, beside their chunks; null: nowhere.
+  explicit SendQueue(MemoryAccount* account = nullptr) : slices_(account) {}
+
   // Appends whole frames (slice.bytes > 0) that came into the queue at `enqueued_at`, whatever the slice
   // says.
   void Push(const Slice& slice, absl::Time enqueued_at);
@@ -104,6 +107,8 @@ class SendQueue {
 
   uint64_t pending_bytes() const { return waiting_bytes_ + rest_bytes_; }
   uint64_t pending_messages() const { return waiting_messages_ + rest_messages_; }
+  // What its slices take by themselves.
+  uint64_t slices_bytes() const { return slices_.size() * sizeof(Slice); }
   // Behind the frame that is half on the wire.
   uint64_t waiting_messages() const { return waiting_messages_; }
   // Messages whose last byte the kernel took.

@@ -334,7 +334,7 @@ class SessionRig {
   MemoryAccount memory;
   ChunkPool pool{256 << 10, &memory};
   OpenChunk read_chunk{&pool};
-  BacklogPool backlogs;
+  BacklogPool backlogs{&memory};
   FilterIndex index{1000};
   FanOut fan_out{&pool};
   std::unique_ptr<WriteScratch> scratch = std::make_unique<WriteScratch>();

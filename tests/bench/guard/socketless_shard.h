@@ -104,7 +104,7 @@ class SocketlessShard {
   const PublishLimits publish_limits_;
   MemoryAccount memory_;
   ChunkPool pool_;
-  BacklogPool backlogs_;
+  BacklogPool backlogs_{&memory_};
   OpenChunk read_chunk_;
   FilterIndex index_;
   FanOut fan_out_;

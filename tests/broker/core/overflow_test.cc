@@ -376,6 +376,21 @@ TEST_F(ConflateTest, WhatHasLeftIsRememberedNoMore) {
   EXPECT_EQ(conflated_.messages, 0u);
 }
 
+TEST_F(ConflateTest, WhatTheKeysTakeCountsAsMemoryWhileTheyAreKept) {
+  Subscription* subscription = AddConflating();
+  Block();
+  const int64_t before = account_.bytes();
+  int64_t frames_bytes = 0;
+  for (uint64_t i = 1; i <= 1000; ++i) {
+    const std::string frame = Keyed("t" + std::to_string(i), i);
+    frames_bytes += static_cast<int64_t>(frame.size());
+    OfferFrames(subscription, frame);
+  }
+  EXPECT_GE(account_.bytes() - before, frames_bytes + 1000 * int64_t{sizeof(std::string)});
+  (void)Stream();
+  EXPECT_EQ(account_.bytes(), before);
+}
+
 TEST_F(ConflateTest, TheNewestOfEachKeyArrivesInItsOrderWhateverHappens) {
   for (uint32_t seed = 1; seed <= 60; ++seed) {
     SCOPED_TRACE(seed);
