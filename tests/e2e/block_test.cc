@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/support/broker_process.h"
+#include "tests/support/temp_dir.h"
 #include "tests/support/wire_client.h"
 
 namespace sluice::testing {
@@ -236,6 +237,68 @@ TEST_F(BlockTimeoutTest, TheConsumerIsCutAndThePublisherGoesOn) {
   EXPECT_GE(broker_.Metric("sluice_block_pauses_total"), 1);
   ExpectGoesOn(&publisher_);
   ExpectNobodyBlocks();
+}
+
+TEST_F(BlockTimeoutTest, TwoThatBlockEachOtherAndNeverReadHoldUpNobodyForEver) {
+  WireClient one(broker_.port(), kTinyWindow);
+  WireClient two(broker_.port(), kTinyWindow);
+  one.Connect("one");
+  two.Connect("two");
+  Subscribe(&one, "to.one");
+  Subscribe(&two, "to.two");
+  const auto somebody_is_cut = [&] { return !broker_.LogLines(kCutLine).empty(); };
+  for (uint64_t first = 0; !somebody_is_cut(); first += kBatch) {
+    PublishBatch(&one, "to.two", first);
+    if (!somebody_is_cut()) PublishBatch(&two, "to.one", first);
+  }
+  ExpectGoesOn(&other_);
+  ExpectNobodyBlocks();
+}
+
+// What a configuration file needs before the broker starts.
+struct BlockRule {
+  TempDir dir;
+  std::string path = dir.Write("sluiced.toml", R"(
+[[subscription_rules]]
+filter = "ruled.>"
+overflow = "block"
+overflow_allowed = ["block"]
+pending_messages_max = 200
+)");
+};
+class BlockRuleTest : private BlockRule, public BlockTest {
+ protected:
+  BlockRuleTest() : BlockTest({"--config=" + path}) {}
+};
+
+TEST_F(BlockRuleTest, OneThatAskedToBeCutBlocksInstead) {
+  WireClient ruled(broker_.port(), kTinyWindow);
+  ruled.Connect("ruled");
+  const v1::Subscribed granted = ruled.Subscribe(1, "ruled.>", {.overflow = v1::OVERFLOW_POLICY_DISCONNECT});
+  EXPECT_EQ(granted.overflow(), v1::OVERFLOW_POLICY_BLOCK);
+  EXPECT_EQ(granted.limits().pending_messages_max(), kMessagesMax);
+  const uint64_t published = PublishUntilPaused(&publisher_, "ruled.x");
+  ExpectMessages(&ruled, published);
+  ExpectGoesOn(&publisher_);
+  ExpectNobodyBlocks();
+  EXPECT_THAT(broker_.LogLines(kCutLine), IsEmpty());
+}
+
+class BlockObservedTest : public BlockTest {
+ protected:
+  BlockObservedTest() : BlockTest({"--on-overflow=observe"}) {}
+};
+
+TEST_F(BlockObservedTest, NobodyWaitsAndWhatWouldHaveBlockedIsCounted) {
+  uint64_t published = 0;
+  while (broker_.Metric("sluice_observed_overflows_total{reason=\"pending_messages\"}") == 0) {
+    PublishBatch(&publisher_, "full", published);
+    published += kBatch;
+    EXPECT_EQ(publisher_.Ack().blocked(), 0u);
+  }
+  EXPECT_EQ(broker_.Metric("sluice_block_pauses_total"), 0);
+  EXPECT_EQ(broker_.Metric(kBlocking), 0);
+  ExpectMessages(&slow_, published);
 }
 
 class BlockDrainTest : public BlockTest {

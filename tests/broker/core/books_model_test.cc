@@ -35,7 +35,8 @@ constexpr size_t kClients = 5;
 constexpr const char* kTopics[] = {"a", "b", "c.x", "c.y", "c.z", "d.1.x", "d.2.x", "d.3.y"};
 constexpr const char* kFilters[] = {"a", "b", "c.*", "c.x", "d.>", "d.*.x", ">", "*"};
 constexpr v1::OverflowPolicy kPolicies[] = {v1::OVERFLOW_POLICY_DISCONNECT, v1::OVERFLOW_POLICY_DROP_OLDEST,
-                                            v1::OVERFLOW_POLICY_DROP_NEWEST, v1::OVERFLOW_POLICY_CONFLATE};
+                                            v1::OVERFLOW_POLICY_DROP_NEWEST, v1::OVERFLOW_POLICY_CONFLATE,
+                                            v1::OVERFLOW_POLICY_BLOCK};
 const QueueLimits kLimits[] = {
     {},
     {.pending_bytes_max = 20'000},
@@ -91,6 +92,7 @@ struct Tally {
   uint64_t told_at_end = 0;
   uint64_t lost = 0;
   uint64_t unsubscribed = 0;
+  uint64_t blocks = 0;
 };
 
 class World {
@@ -99,6 +101,7 @@ class World {
     limits_.session_bytes_max = Random(2) == 0 ? 60'000 : 0;
     limits_.control_bytes_max = 4000;
     limits_.write_timeout = Random(2) == 0 ? absl::Milliseconds(300) : absl::ZeroDuration();
+    if (Random(2) == 0) limits_.block_timeout = absl::Milliseconds(500);
     for (size_t i = 0; i < kClients; ++i) Connect(i);
   }
 
@@ -207,6 +210,7 @@ class World {
       if (now_ >= subscriber.NextCheck()) subscriber.Check(&connection->transport, now_);
       (void)subscriber.TakeLosses();
       (void)subscriber.TakeLagReport();
+      tally_.blocks += subscriber.TakeBlockNews().size();
       if (!subscriber.over().has_value()) continue;
       tally_.cuts.insert(subscriber.over()->reason);
       Cut(i);
@@ -379,9 +383,9 @@ TEST(BooksModelTest, ReceivedToldAndLostAreWhatWasPublishedAndMatched) {
     if (::testing::Test::HasFailure()) return;
   }
   // All of it did happen.
-  for (const v1::Reason reason :
-       {v1::REASON_PENDING_BYTES, v1::REASON_PENDING_MESSAGES, v1::REASON_PENDING_AGE,
-        v1::REASON_SESSION_BYTES, v1::REASON_WRITE_TIMEOUT, v1::REASON_CONTROL_BYTES}) {
+  for (const v1::Reason reason : {v1::REASON_PENDING_BYTES, v1::REASON_PENDING_MESSAGES,
+                                  v1::REASON_PENDING_AGE, v1::REASON_SESSION_BYTES, v1::REASON_WRITE_TIMEOUT,
+                                  v1::REASON_CONTROL_BYTES, v1::REASON_BLOCK_TIMEOUT}) {
     EXPECT_TRUE(tally.cuts.contains(reason)) << reason;
   }
   EXPECT_GT(tally.received, 0u);
@@ -390,6 +394,7 @@ TEST(BooksModelTest, ReceivedToldAndLostAreWhatWasPublishedAndMatched) {
   EXPECT_GT(tally.told_at_end, 0u);
   EXPECT_GT(tally.lost, 0u);
   EXPECT_GT(tally.unsubscribed, 0u);
+  EXPECT_GT(tally.blocks, 0u);
 }
 
 }  // namespace
