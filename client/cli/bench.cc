@@ -30,6 +30,7 @@ struct BenchFlags {
   std::optional<double> rate;
   uint64_t window = 1 << 20;
   std::optional<uint64_t> subscriber_window;
+  std::optional<absl::Duration> slow_handler;
   bool open_loop = false;
   absl::Duration timeout = absl::Seconds(10);
   bool json = false;
@@ -48,6 +49,7 @@ BenchPlan PlanOf(const BenchFlags& flags) {
   plan.loop = flags.open_loop ? Loop::kOpen : Loop::kClosed;
   plan.patience = flags.timeout;
   plan.subscriber_window_bytes = flags.subscriber_window;
+  plan.slow_handler = flags.slow_handler;
   // So that two benches at one broker do not hear each other.
   const std::string prefix = fmt::format("bench.{:08x}", std::random_device()());
   for (uint64_t topic = 0; topic < flags.topics; ++topic)
@@ -227,6 +229,7 @@ BenchReport Bench::Conclude() {
   report.topics = plan_.topics.size();
   report.loop = plan_.loop;
   report.window_bytes = flags_.window;
+  report.slow_handler = plan_.slow_handler;
   std::vector<uint64_t> sent;
   for (const auto& publisher : publishers_) {
     publisher->Report(started_ns_, &report);
@@ -263,8 +266,11 @@ Subcommand AddBench(CLI::App* parent) {
       "measurement");
   AddSize(app, "--subscriber-window", &flags->subscriber_window, {0, 1 << 30},
           "how much the broker may send ahead of a subscriber; 0: all that the connection takes; without the "
-          "flag "
-          "it grows while the subscriber keeps up");
+          "flag it grows while the subscriber keeps up");
+  AddDuration(
+      app, "--slow-handler", &flags->slow_handler, {absl::Microseconds(1), absl::Hours(1)},
+      "beside each subscriber, on its connection, another one that takes so long for each message: shows "
+      "what it holds up, and how old its messages are");
   app->add_flag("--open-loop", flags->open_loop, "publish as fast as the broker reads, whoever keeps up")
       ->excludes(window);
   AddDuration(app, "-t,--timeout", &flags->timeout, {absl::Milliseconds(100), absl::Hours(1)},
@@ -275,6 +281,8 @@ Subcommand AddBench(CLI::App* parent) {
             "  sluice bench --subscribers 10\n"
             "  sluice bench --publishers 4 --size 1KiB --messages 1M --topics 100 --json\n"
             "  sluice bench --rate 20k --duration 1m\n"
+            "  sluice bench --rate 20k --slow-handler 1ms                          a slow handler...\n"
+            "  sluice bench --rate 20k --slow-handler 1ms --subscriber-window 0    ...and without a window\n"
             "A lost, repeated or reordered message, or one that was not confirmed, is a failure.\n");
   return {app, [flags](Console& console) { return Bench(*flags, &console).Run(); }};
 }

@@ -36,17 +36,49 @@ absl::Status BenchSubscriber::Start(const Console& console) {
   absl::StatusOr<std::unique_ptr<Client>> client = Connect(plan_.connection, std::move(options), console);
   if (!client.ok()) return client.status();
   client_ = *std::move(client);
-  SubscribeOptions subscribe;
+  SubscribeOptions subscribe = WithWindow();
   subscribe.run = Run::kInline;
   subscribe.on_end = [this](const SubscriptionEnd& end) { OnEnd(end); };
-  if (plan_.subscriber_window_bytes.has_value()) {
-    subscribe.window_bytes = subscribe.window_bytes_max = *plan_.subscriber_window_bytes;
-  }
   absl::StatusOr<Subscription> subscription = client_->Subscribe(
       plan_.filter, [this](const MessageView& message) { OnMessage(message); }, std::move(subscribe));
   if (!subscription.ok()) return subscription.status();
   subscription_ = *std::move(subscription);
+  return plan_.slow_handler.has_value() ? StartSlow() : absl::OkStatus();
+}
+
+SubscribeOptions BenchSubscriber::WithWindow() const {
+  SubscribeOptions options;
+  if (plan_.subscriber_window_bytes.has_value()) {
+    options.window_bytes = options.window_bytes_max = *plan_.subscriber_window_bytes;
+  }
+  return options;
+}
+
+absl::Status BenchSubscriber::StartSlow() {
+  SubscribeOptions options = WithWindow();
+  options.overflow = OverflowPolicy::kDropOldest;
+  absl::StatusOr<Subscription> subscription = client_->Subscribe(
+      plan_.filter, [this](const MessageView& message) { OnSlowMessage(message); }, std::move(options));
+  if (!subscription.ok()) return subscription.status();
+  slow_subscription_ = *std::move(subscription);
   return absl::OkStatus();
+}
+
+void BenchSubscriber::OnSlowMessage(const MessageView& message) {
+  const std::optional<BenchStamp> stamp = ReadBenchStamp(message.payload);
+  const auto stops = [this](absl::Time until) { return WaitFor({stop_slow_.fd()}, until).has(0); };
+  if (!stamp.has_value() || stops(absl::InfinitePast())) return;
+  ++slow_handled_;
+  staleness_ns_.Record(static_cast<uint64_t>(std::max<int64_t>(0, NowNs() - stamp->sent_ns)));
+  (void)stops(client::MonotonicNow() + *plan_.slow_handler);
+}
+
+void BenchSubscriber::StopSlow() {
+  if (!slow_subscription_.valid()) return;
+  stop_slow_.Set();
+  slow_subscription_.Unsubscribe();
+  slow_missed_ = slow_subscription_.stats().told_missing;
+  slow_subscription_ = Subscription();
 }
 
 void BenchSubscriber::OnMessage(const MessageView& message) {
@@ -90,6 +122,7 @@ void BenchSubscriber::Fail(std::string problem) {
 }
 
 void BenchSubscriber::Stop() {
+  StopSlow();
   if (subscription_.valid()) subscription_.Unsubscribe();
   if (client_ != nullptr) client_->Close(absl::ZeroDuration()).IgnoreError();
 }
@@ -104,6 +137,9 @@ void BenchSubscriber::Report(const std::vector<uint64_t>& sent, int64_t started_
   }
   report->foreign += foreign_;
   report->latency_ns.Merge(latency_ns_);
+  report->slow_handled += slow_handled_;
+  report->slow_missed += slow_missed_;
+  report->staleness_ns.Merge(staleness_ns_);
   report->delivering =
       std::max(report->delivering, absl::Nanoseconds(std::max<int64_t>(0, last_received_ns_ - started_ns)));
   client::MutexLock lock(&mutex_);

@@ -37,6 +37,9 @@ struct BenchPlan {
   Loop loop = Loop::kClosed;
   // How much the broker may send ahead of a subscriber; 0: no window. Nothing: the library's default.
   std::optional<uint64_t> subscriber_window_bytes;
+  // Beside each subscriber, on its connection, another one to the same filter whose handler takes so long for
+  // each message. It misses what it has no time for, and nobody waits for it. Nothing: there is none.
+  std::optional<absl::Duration> slow_handler;
   // How long the broker, or a subscriber, may be silent before it is given up.
   absl::Duration patience;
 };
@@ -49,6 +52,8 @@ class BenchSubscriber {
 
   // The main thread.
   absl::Status Start(const Console& console);
+  // Ends the slow one beside it, while the other goes on.
+  void StopSlow();
   // No message is handled after this.
   void Stop();
   // Adds what was found, given how many each publisher has sent. After Stop().
@@ -61,8 +66,13 @@ class BenchSubscriber {
   bool healthy() const { return healthy_.load(); }
 
  private:
+  // As the plan has it for both subscriptions.
+  SubscribeOptions WithWindow() const;
+  absl::Status StartSlow();
   // On the I/O thread: the fastest, and it does not block.
   void OnMessage(const MessageView& message);
+  // On the dispatch thread.
+  void OnSlowMessage(const MessageView& message);
   void OnDisconnected(const DisconnectedEvent& event);
   void OnEnd(const SubscriptionEnd& end);
   // It gets nothing more.
@@ -79,6 +89,13 @@ class BenchSubscriber {
   Histogram latency_ns_;
   uint64_t foreign_ = 0;
   int64_t last_received_ns_ = 0;
+
+  Subscription slow_subscription_;
+  Event stop_slow_;
+  // The dispatch thread's, until StopSlow().
+  uint64_t slow_handled_ = 0;
+  Histogram staleness_ns_;
+  uint64_t slow_missed_ = 0;
 
   std::atomic<uint64_t> received_{0};
   std::atomic<uint64_t> distinct_{0};

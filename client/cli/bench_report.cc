@@ -29,8 +29,8 @@ std::string Rate(std::string_view what, uint64_t messages, uint64_t payload_byte
                      RoundedBytes(rate * static_cast<double>(payload_bytes)));
 }
 
-std::string Latency(const Histogram& latency) {
-  std::string line = fmt::format("{:<11}", "latency");
+std::string Latency(std::string_view what, const Histogram& latency) {
+  std::string line = fmt::format("{:<11}", what);
   for (const auto& [name, quantile] : kQuantiles) {
     line += fmt::format(" {} {},", name, RoundedDuration(absl::Nanoseconds(latency.ValueAt(quantile))));
   }
@@ -58,11 +58,16 @@ std::string ToText(const BenchReport& report) {
   }
   if (report.subscribers > 0) {
     text += Rate("delivered", report.delivered, report.payload_bytes, report.delivering);
-    if (report.latency_ns.count() > 0) text += Latency(report.latency_ns);
+    if (report.latency_ns.count() > 0) text += Latency("latency", report.latency_ns);
     text += fmt::format("{:<11} {} lost, {} repeated, {} reordered", "checked", report.lost, report.repeated,
                         report.reordered);
     if (report.foreign > 0) text += fmt::format(", {} not ours", report.foreign);
     text += "\n";
+  }
+  if (report.slow_handler.has_value()) {
+    text += fmt::format("{:<11} one beside each, {} for each message: {} handled, {} missed\n", "slow",
+                        RoundedDuration(*report.slow_handler), report.slow_handled, report.slow_missed);
+    if (report.staleness_ns.count() > 0) text += Latency("stale", report.staleness_ns);
   }
   for (size_t i = 0; i < report.problems.size() && i < kProblemsShown; ++i) {
     text += fmt::format("{:<11} ", i == 0 ? "problems" : "");
@@ -88,12 +93,19 @@ std::string ToJson(const BenchReport& report) {
   object.Add("delivered_per_second", PerSecond(report.delivered, report.delivering));
   object.Add("lost", report.lost).Add("repeated", report.repeated).Add("reordered", report.reordered);
   object.Add("foreign", report.foreign).Add("sound", report.sound());
-  if (report.latency_ns.count() > 0) {
+  const auto add_times = [&](std::string_view what, const Histogram& times_ns) {
+    if (times_ns.count() == 0) return;
     for (const auto& [name, quantile] : kQuantiles) {
-      object.Add(fmt::format("latency_{}_seconds", name),
-                 1e-9 * static_cast<double>(report.latency_ns.ValueAt(quantile)));
+      object.Add(fmt::format("{}_{}_seconds", what, name),
+                 1e-9 * static_cast<double>(times_ns.ValueAt(quantile)));
     }
-    object.Add("latency_max_seconds", 1e-9 * static_cast<double>(report.latency_ns.max()));
+    object.Add(fmt::format("{}_max_seconds", what), 1e-9 * static_cast<double>(times_ns.max()));
+  };
+  add_times("latency", report.latency_ns);
+  if (report.slow_handler.has_value()) {
+    object.Add("slow_handler_seconds", absl::ToDoubleSeconds(*report.slow_handler));
+    object.Add("slow_handled", report.slow_handled).Add("slow_missed", report.slow_missed);
+    add_times("staleness", report.staleness_ns);
   }
   std::string problems = "[";
   for (const std::string& problem : report.problems) {

@@ -5,6 +5,7 @@
 #define SLUICE_CLIENT_CLI_BENCH_REPORT_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,8 @@ struct BenchReport {
   uint64_t topics = 0;
   Loop loop = Loop::kClosed;
   uint64_t window_bytes = 0;
+  // For each message of the slow subscription beside each subscriber; nothing: there was none.
+  std::optional<absl::Duration> slow_handler;
 
   // From the first publish to the last confirmation by the broker, and to the last message received.
   absl::Duration publishing;
@@ -38,6 +41,11 @@ struct BenchReport {
   // On our topics, and none of ours.
   uint64_t foreign = 0;
   Histogram latency_ns;
+
+  // Of the slow ones: what they handled, how old it was then, and what they were told that they missed.
+  uint64_t slow_handled = 0;
+  uint64_t slow_missed = 0;
+  Histogram staleness_ns;
 
   // What went wrong besides: connections that ended, publishes that failed.
   std::vector<std::string> problems;

@@ -216,6 +216,20 @@ TEST(CliBenchTest, WhatIsLostIsAFailure) {
   EXPECT_THAT(json["problems"][0]["text"], HasSubstr("ended the subscription: pending_messages"));
 }
 
+// It holds up nobody, and what it has no time for is no loss of the others.
+TEST(CliBenchTest, ASlowHandlerBesideEachSubscriberIsTold) {
+  BrokerProcess broker;
+  CliProcess bench(broker,
+                   {"bench", "--subscribers", "2", "--messages", "5000", "--slow-handler", "1h", "--json"});
+  EXPECT_EQ(bench.WaitWithOpenInput().exit_code, 0);
+  const nlohmann::json json = nlohmann::json::parse(bench.output());
+  EXPECT_TRUE(json["sound"]);
+  EXPECT_EQ(json["delivered"], 10'000);
+  EXPECT_EQ(json["slow_handler_seconds"], 3600);
+  EXPECT_LE(json["slow_handled"], 2);
+  EXPECT_TRUE(json.contains("slow_missed"));
+}
+
 TEST(CliBenchTest, ASignalEndsItWithWhatItFound) {
   BrokerProcess broker;
   CliProcess bench(broker, {"bench", "--duration", "1h"});

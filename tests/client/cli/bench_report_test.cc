@@ -75,6 +75,22 @@ TEST(BenchReportTest, WithoutSubscribersNothingWasDelivered) {
   EXPECT_THAT(ToJson(report), Not(HasSubstr("latency")));
 }
 
+TEST(BenchReportTest, SaysWhatTheSlowOnesHandledAndHowOldItWas) {
+  BenchReport report = Sound();
+  EXPECT_THAT(ToText(report), Not(HasSubstr("slow")));
+  EXPECT_THAT(ToJson(report), Not(HasSubstr("slow")));
+  report.slow_handler = absl::Milliseconds(5);
+  report.slow_handled = 20;
+  report.slow_missed = 900;
+  report.staleness_ns.Record(7'000'000);
+  EXPECT_THAT(ToText(report),
+              HasSubstr("slow        one beside each, 5 ms for each message: 20 handled, 900 missed"));
+  EXPECT_THAT(ToText(report), HasSubstr("stale       p50 7"));
+  EXPECT_THAT(ToJson(report),
+              HasSubstr("\"slow_handled\":20,\"slow_missed\":900,\"staleness_p50_seconds\":0.007"));
+  EXPECT_TRUE(report.sound());
+}
+
 TEST(BenchReportTest, JsonIsOneLine) {
   BenchReport report = Sound();
   report.problems = {"a\nb"};
