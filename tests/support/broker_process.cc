@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -91,6 +92,7 @@ void BrokerProcess::Start(const std::vector<std::string>& flags, std::string_vie
   int ends[2];
   Require(::pipe2(ends, O_CLOEXEC) == 0, "pipe2");
   log_pipe_ = net::FileDescriptor(ends[0]);
+  Require(::fcntl(log_pipe_.get(), F_SETFL, O_NONBLOCK) == 0, "fcntl");
   const net::FileDescriptor write_end(ends[1]);
   const pid_t parent = ::getpid();
   pid_ = ::fork();
@@ -129,22 +131,32 @@ void BrokerProcess::End() {
 }
 
 void BrokerProcess::CollectLog() {
-  std::string unfinished;
-  char room[4096];
   for (;;) {
-    const ssize_t bytes = ::read(log_pipe_.get(), room, sizeof room);
-    if (bytes < 0 && errno == EINTR) continue;
+    pollfd ready = {.fd = log_pipe_.get(), .events = POLLIN, .revents = 0};
+    (void)::poll(&ready, 1, -1);
     const std::lock_guard<std::mutex> lock(log_mutex_);
+    TakeLog();
     log_changed_.notify_all();
+    if (log_ended_) return;
+  }
+}
+
+// What the broker has written by now.
+void BrokerProcess::TakeLog() const {
+  char room[4096];
+  for (ssize_t bytes; !log_ended_;) {
+    bytes = ::read(log_pipe_.get(), room, sizeof room);
+    if (bytes < 0 && errno == EINTR) continue;
+    if (bytes < 0 && errno == EAGAIN) return;
     if (bytes <= 0) {
-      if (!unfinished.empty()) log_lines_.push_back(unfinished);
+      if (!unfinished_line_.empty()) log_lines_.push_back(unfinished_line_);
       log_ended_ = true;
       return;
     }
-    unfinished.append(room, static_cast<size_t>(bytes));
-    for (size_t end; (end = unfinished.find('\n')) != std::string::npos;) {
-      log_lines_.push_back(unfinished.substr(0, end));
-      unfinished.erase(0, end + 1);
+    unfinished_line_.append(room, static_cast<size_t>(bytes));
+    for (size_t end; (end = unfinished_line_.find('\n')) != std::string::npos;) {
+      log_lines_.push_back(unfinished_line_.substr(0, end));
+      unfinished_line_.erase(0, end + 1);
     }
   }
 }
@@ -175,6 +187,7 @@ std::string BrokerProcess::WaitForLog(std::string_view text) {
 std::vector<std::string> BrokerProcess::LogLines(std::string_view text) const {
   std::vector<std::string> lines;
   const std::lock_guard<std::mutex> lock(log_mutex_);
+  TakeLog();
   std::copy_if(log_lines_.begin(), log_lines_.end(), std::back_inserter(lines),
                [&](const std::string& line) { return line.find(text) != std::string::npos; });
   return lines;

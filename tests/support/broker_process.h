@@ -84,6 +84,7 @@ class BrokerProcess {
   void Start(const std::vector<std::string>& flags, std::string_view listen);
   void End();
   void CollectLog();
+  void TakeLog() const;
   void ReadPorts();
   std::string Log() const;
   bool Reap(int options);
@@ -103,8 +104,11 @@ class BrokerProcess {
   // Of the standard library, which ThreadSanitizer sees.
   mutable std::mutex log_mutex_;
   std::condition_variable log_changed_;
-  std::vector<std::string> log_lines_;  // guarded by log_mutex_, like the next
-  bool log_ended_ = false;
+  // Guarded by log_mutex_. Whoever looks first takes what stands in the pipe, so that what the broker wrote
+  // before something that a test has seen is there.
+  mutable std::vector<std::string> log_lines_;
+  mutable std::string unfinished_line_;
+  mutable bool log_ended_ = false;
 };
 
 // Whether this build is instrumented, which makes figures of memory and time meaningless.
