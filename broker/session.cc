@@ -120,13 +120,17 @@ std::optional<TransportSample> TcpTransport::Sample() {
                          .round_trip_min = progress->round_trip_min};
 }
 
+// A connection that does nothing is to take 1 KiB at the most, with its subscription and all that holds it.
+static_assert(sizeof(Session) <= 616);
+
 Session::Session(uint64_t token, net::Socket socket, const net::SocketAddress& peer, SessionContext* context,
                  absl::Time now)
     : context_(context),
       transport_(std::move(socket)),
       peer_(peer.ToString()),
       began_at_(now),
-      subscriber_(token, &context->limits.subscriber, &context->memory, &context->backlogs),
+      subscriber_(token, &context->limits.subscriber, &context->memory, &context->backlogs,
+                  &context->shared_limits),
       heard_at_(now),
       pinged_at_(now) {
   context_->counters.connections_open.Add(1);
@@ -480,7 +484,7 @@ void Session::SendError(v1::ErrorCode code, std::string text, uint32_t subscript
   v1::Error* error = frame.mutable_error();
   error->set_code(code);
   if (std::exchange(error_turn_, context_->turn) != context_->turn) error_text_bytes_ = 0;
-  error_text_bytes_ += text.size();
+  error_text_bytes_ += static_cast<uint32_t>(text.size());
   if (error_text_bytes_ <= kErrorTextBytesMax) error->set_text(std::move(text));
   error->set_subscription(subscription);
   error->set_publish(publish);
@@ -791,9 +795,9 @@ absl::Time Session::NextDeadline() const {
     }
     case State::kDraining:
     case State::kGoodbye:
-      return close_by_;
+      return end_->close_by;
     case State::kLingering:
-      return std::min(close_by_, linger_check_at_);
+      return std::min(end_->close_by, end_->linger_check_at);
     case State::kEnded:
       break;
   }
@@ -866,7 +870,7 @@ void Session::Drain(absl::Time now, absl::Time deadline) {
   EndBecause({.reason = v1::REASON_SHUTDOWN, .text = "the broker is going down"});
   if (state_ == State::kOpen) {
     StartDraining(now);
-    close_by_ = deadline;
+    end_->close_by = deadline;
   }
 }
 
@@ -891,13 +895,13 @@ Session::Life Session::Advance(absl::Time now) {
       case State::kOpen:
         if (end_->reason == v1::REASON_CLIENT_CLOSED) {
           StartDraining(now);
-          close_by_ = now + context_->limits.goodbye_timeout;
+          end_->close_by = now + context_->limits.goodbye_timeout;
         } else {
           SayGoodbye(now);
         }
         break;
       case State::kDraining:
-        if ((subscriber_.writer().empty() && answers_.empty()) || now >= close_by_) SayGoodbye(now);
+        if ((subscriber_.writer().empty() && answers_.empty()) || now >= end_->close_by) SayGoodbye(now);
         break;
       case State::kGoodbye:
         if (connection_ == Connection::kBroken) {
@@ -905,19 +909,19 @@ Session::Life Session::Advance(absl::Time now) {
         } else if (subscriber_.writer().empty()) {
           transport_.socket().ShutdownWrite();
           state_ = State::kLingering;
-        } else if (now >= close_by_) {
+        } else if (now >= end_->close_by) {
           Finish(now);
         }
         break;
       case State::kLingering:
-        if (now >= close_by_) {
+        if (now >= end_->close_by) {
           Finish(now);
         } else if (reading_ == Reading::kEnded) {
           // Our end of the stream counts as one byte until it is acknowledged.
           if (transport_.socket().UnsentBytes() <= 1) {
             Finish(now);
           } else {
-            linger_check_at_ = now + kLingerCheckEvery;
+            end_->linger_check_at = now + kLingerCheckEvery;
           }
         }
         break;
@@ -998,7 +1002,7 @@ void Session::SayGoodbye(absl::Time now) {
   v1::ServerFrame frame;
   *frame.mutable_goodbye() = std::move(goodbye);
   subscriber_.QueueControl(frame);
-  close_by_ = now + context_->limits.goodbye_timeout;
+  end_->close_by = now + context_->limits.goodbye_timeout;
   if (subscriber_.wants_flush()) (void)Flush(now);
 }
 

@@ -57,6 +57,7 @@ struct SessionContext {
   WriteScratch& scratch;
   MemoryAccount& memory;
   BacklogPool& backlogs;
+  SharedLimitsPool& shared_limits;
   ShardCounters& counters;
   SessionRecords& records;
   Logger& log;
@@ -189,6 +190,10 @@ class Session {
     absl::Duration above_soft_for = absl::ZeroDuration();
     // The number of the publish that the Error is about; 0: none.
     uint64_t publish = 0;
+
+    // The end of the phase of closing that it is in.
+    absl::Time close_by = absl::InfiniteFuture();
+    absl::Time linger_check_at = absl::InfiniteFuture();
   };
 
   void EndBecause(End end);
@@ -256,15 +261,12 @@ class Session {
   enum class Paused : uint8_t { kNo, kYes, kTold } paused_ = Paused::kNo;
   uint32_t cuts_in_a_row_ = 0;
   // What the texts of Errors cost in the turn in which the last one was sent.
+  uint32_t error_text_bytes_ = 0;
   uint64_t error_turn_ = 0;
-  size_t error_text_bytes_ = 0;
 
   absl::Time heard_at_;
   absl::Time pinged_at_;
   uint64_t acked_at_ping_ = 0;
-  // The end of the phase of closing that it is in.
-  absl::Time close_by_ = absl::InfiniteFuture();
-  absl::Time linger_check_at_ = absl::InfiniteFuture();
   std::unique_ptr<End> end_;
 };
 

@@ -59,8 +59,8 @@ Shard::Shard(const ShardOptions& options, const SessionLimits* limits, MemoryAcc
       index_(options.match_cache_topics),
       fan_out_(&pool_),
       events_(&index_, &fan_out_, &read_chunk_),
-      context_{*limits, index_,    fan_out_,  read_chunk_, *scratch_,
-               *memory, backlogs_, counters_, *records,    *log},
+      context_{*limits,   index_,         fan_out_,  read_chunk_, *scratch_, *memory,
+               backlogs_, shared_limits_, counters_, *records,    *log},
       refused_lines_(1),
       next_housekeeping_(MonotonicNow()),
       last_turn_ns_(absl::ToUnixNanos(MonotonicNow())) {
@@ -378,6 +378,8 @@ void Shard::Add(Accepted accepted, absl::Time now) {
   }
   if (free_places_.empty()) {
     free_places_.push_back(static_cast<uint32_t>(places_.size()));
+    // Doubled, half of the room would stay empty.
+    if (places_.size() == places_.capacity()) places_.reserve(places_.size() + places_.size() / 8 + 64);
     places_.emplace_back();
   }
   const uint32_t at = free_places_.back();

@@ -164,6 +164,7 @@ class Shard {
   OpenChunk read_chunk_;
   std::unique_ptr<WriteScratch> scratch_;
   BacklogPool backlogs_;
+  SharedLimitsPool shared_limits_;
   FilterIndex index_;
   FanOut fan_out_;
   ConsumerEvents events_;

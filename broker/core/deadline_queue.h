@@ -24,27 +24,34 @@ namespace sluice {
 class DeadlineQueue {
  public:
   void Schedule(uint64_t token, absl::Time when) {
-    if (when != absl::InfiniteFuture()) entries_.push({when, token});
+    if (when != absl::InfiniteFuture()) entries_.push({NanosNotBefore(when), token});
   }
 
   // The token of the earliest deadline at or before `now`, taken out.
   std::optional<uint64_t> PopDue(absl::Time now) {
-    if (entries_.empty() || entries_.top().when > now) return std::nullopt;
+    if (entries_.empty() || next() > now) return std::nullopt;
     const uint64_t token = entries_.top().token;
     entries_.pop();
     return token;
   }
 
   // InfiniteFuture() when there is none.
-  absl::Time next() const { return entries_.empty() ? absl::InfiniteFuture() : entries_.top().when; }
+  absl::Time next() const {
+    return entries_.empty() ? absl::InfiniteFuture() : absl::FromUnixNanos(entries_.top().when_ns);
+  }
   size_t size() const { return entries_.size(); }
 
  private:
   struct Entry {
-    absl::Time when;
+    int64_t when_ns;
     uint64_t token;
-    bool operator<(const Entry& other) const { return when > other.when; }  // the earliest on top
+    bool operator<(const Entry& other) const { return when_ns > other.when_ns; }  // the earliest on top
   };
+
+  static int64_t NanosNotBefore(absl::Time when) {
+    const int64_t ns = absl::ToUnixNanos(when);
+    return absl::FromUnixNanos(ns) < when ? ns + 1 : ns;
+  }
   std::priority_queue<Entry> entries_;
 };
 

@@ -21,8 +21,9 @@ std::span<char> FrameReader::Room(OpenChunk* open) {
     return {large_->data() + large_used_, room};
   }
   const std::span<char> room = open->Room(kReadChunkBytesMin);
-  std::memcpy(room.data(), stash_.data(), stash_.size());
-  return room.subspan(stash_.size(), kReadBytesMax);
+  const std::string_view kept = stash();
+  if (!kept.empty()) std::memcpy(room.data(), kept.data(), kept.size());
+  return room.subspan(kept.size(), kReadBytesMax);
 }
 
 void FrameReader::Received(OpenChunk* open, uint32_t bytes) {
@@ -32,8 +33,8 @@ void FrameReader::Received(OpenChunk* open, uint32_t bytes) {
   }
   chunk_ = open->chunk();
   at_ = open->offset();
-  end_ = at_ + static_cast<uint32_t>(stash_.size()) + bytes;
-  stash_ = std::string();
+  end_ = at_ + static_cast<uint32_t>(stash().size()) + bytes;
+  stash_ = nullptr;
 }
 
 FrameStatus FrameReader::Next(OpenChunk* open, uint64_t frame_bytes_max, ReceivedFrame* frame) {
@@ -79,7 +80,7 @@ FrameStatus FrameReader::Next(OpenChunk* open, uint64_t frame_bytes_max, Receive
 
 void FrameReader::Keep(std::string_view rest, uint64_t frame_bytes, MemoryAccount* account) {
   if (rest.size() <= kStashBytesMax) {
-    stash_ = rest;
+    stash_ = std::make_unique<const std::string>(rest);
     return;
   }
   const uint32_t capacity = static_cast<uint32_t>(std::min<uint64_t>(frame_bytes, 2 * rest.size()));

@@ -18,6 +18,7 @@
 #define SLUICE_BROKER_CORE_FRAME_READER_H_
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -62,13 +63,14 @@ class FrameReader {
   }
 
   // Whether a frame has begun and not ended.
-  bool unfinished() const { return !stash_.empty() || large_; }
+  bool unfinished() const { return stash_ != nullptr || large_; }
   // What is kept of it.
-  uint64_t unfinished_bytes() const { return large_ ? large_used_ : stash_.size(); }
+  uint64_t unfinished_bytes() const { return large_ ? large_used_ : stash().size(); }
   // Of the frame that kTooLarge refused: what it claimed.
   uint64_t claimed_bytes() const { return claimed_bytes_; }
 
  private:
+  std::string_view stash() const { return stash_ == nullptr ? std::string_view() : *stash_; }
   void Keep(std::string_view rest, uint64_t frame_bytes, MemoryAccount* account);
 
   // What was received and not yet looked at, in the open chunk.
@@ -76,7 +78,8 @@ class FrameReader {
   uint32_t at_ = 0;
   uint32_t end_ = 0;
 
-  std::string stash_;
+  // Null: nothing.
+  std::unique_ptr<const std::string> stash_;
 
   ChunkRef large_;
   uint32_t large_used_ = 0;

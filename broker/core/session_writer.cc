@@ -94,13 +94,14 @@ void SessionWriter::Activate(Subscription* subscription) {
 void SessionWriter::Starve(Subscription* subscription) {
   if (subscription->starved != Subscription::Starved::kNo) return;
   subscription->starved = Subscription::Starved::kYes;
-  starved_.push_back(subscription);
+  if (starved_ == nullptr) starved_ = std::make_unique<std::vector<Subscription*>>();
+  starved_->push_back(subscription);
 }
 
 void SessionWriter::StopStarving(Subscription* subscription) {
   if (subscription->starved == Subscription::Starved::kNo) return;
   subscription->starved = Subscription::Starved::kNo;
-  std::erase(starved_, subscription);
+  std::erase(*starved_, subscription);
 }
 
 // Inlined: every queue that drains comes by.
@@ -178,9 +179,11 @@ void SessionWriter::Gather(WriteScratch* scratch) const {
     AddPiece({frame.chunk->data() + frame.offset, frame.bytes}, scratch);
     AddPart(Source::kFrameRest, rest_->owner, frame.bytes, scratch);
   }
-  if (!header_rest_.empty()) {
-    AddPiece(header_rest_, scratch);
-    AddPart(Source::kHeaderRest, nullptr, header_rest_.size(), scratch);
+  if (header_sent_ > 0) {
+    const Header header(header_subscription_);
+    const std::string_view left = header.view().substr(header_sent_);
+    AddPiece(left, scratch);  // a copy: there is room for it
+    AddPart(Source::kHeaderRest, nullptr, left.size(), scratch);
   }
   if (control_bytes() > 0) {
     AddPiece(std::string_view(control_).substr(control_sent_), scratch);
@@ -189,7 +192,7 @@ void SessionWriter::Gather(WriteScratch* scratch) const {
   if (active_ == nullptr) return;
   const bool alone = active_->backlog->next_active == active_;
   Subscription* subscription = active_;
-  uint32_t current = header_rest_.empty() ? current_subscription_ : header_rest_subscription_;
+  uint32_t current = header_sent_ == 0 ? current_subscription_ : header_subscription_;
   do {
     if (!HasRoom(*scratch)) return;
     if (!alone && subscription->backlog->deficit_bytes + kQuantumBytes <= 0) {
@@ -275,10 +278,10 @@ void SessionWriter::Book(const WriteScratch& scratch, size_t taken, FlushResult*
         break;
       }
       case Source::kHeaderRest:
-        header_rest_.erase(0, bytes);
+        header_sent_ = static_cast<uint8_t>(header_sent_ + bytes);
         if (!whole) return;
-        current_subscription_ = header_rest_subscription_;
-        header_rest_ = std::string();
+        current_subscription_ = header_subscription_;
+        header_sent_ = 0;
         break;
       case Source::kControl:
         control_sent_ += bytes;
@@ -290,8 +293,8 @@ void SessionWriter::Book(const WriteScratch& scratch, size_t taken, FlushResult*
         break;
       case Source::kHeader:
         if (!whole) {
-          header_rest_ = Header(part.subscription->id).view().substr(bytes);
-          header_rest_subscription_ = part.subscription->id;
+          header_sent_ = static_cast<uint8_t>(bytes);
+          header_subscription_ = part.subscription->id;
           return;
         }
         current_subscription_ = part.subscription->id;
@@ -388,7 +391,7 @@ void SessionWriter::DropControl() {
 
 uint64_t SessionWriter::frame_in_flight_bytes() const {
   if (rest_) return rest_->frame.bytes;
-  if (!header_rest_.empty()) return header_rest_.size();
+  if (header_sent_ > 0) return Header(header_subscription_).view().size() - header_sent_;
   return control_sent_ > control_begin_ ? control_begin_ + control_frame_bytes() - control_sent_ : 0;
 }
 

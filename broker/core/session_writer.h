@@ -25,9 +25,10 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "broker/core/subscription.h"
@@ -112,13 +113,15 @@ class SessionWriter {
   Subscription* active() const { return active_; }
 
   // Those whose messages wait for credit; new ones come at the end.
-  const std::vector<Subscription*>& starved() const { return starved_; }
+  std::span<Subscription* const> starved() const {
+    return starved_ == nullptr ? std::span<Subscription* const>() : std::span<Subscription* const>(*starved_);
+  }
 
   // Whose frame is half on the wire; it need not be active. Null: nobody's, or it is gone.
   Subscription* in_flight() const { return rest_ ? rest_->owner : nullptr; }
 
   // Whether nothing may be sent.
-  bool empty() const { return !rest_ && header_rest_.empty() && control_bytes() == 0 && active_ == nullptr; }
+  bool empty() const { return !rest_ && header_sent_ == 0 && control_bytes() == 0 && active_ == nullptr; }
 
   // Copies the rest of the frame in flight, like SendQueue::CopyOut.
   void CopyOutRest(MemoryAccount* account);
@@ -145,8 +148,10 @@ class SessionWriter {
     Subscription* owner;  // null once its subscription is gone
   };
   std::optional<Rest> rest_;
-  std::string header_rest_;
-  uint32_t header_rest_subscription_ = 0;
+  // Of the header that is half on the wire: so much of it has left, and whose messages come behind it. 0: none
+  // is.
+  uint8_t header_sent_ = 0;
+  uint32_t header_subscription_ = 0;
 
   std::string control_;
   // Where the first control frame that has not left completely begins, and how far the lane has left.
@@ -157,7 +162,8 @@ class SessionWriter {
   uint32_t current_subscription_ = 0;
   // The next to send.
   Subscription* active_ = nullptr;
-  std::vector<Subscription*> starved_;
+  // Null until there is one.
+  std::unique_ptr<std::vector<Subscription*>> starved_;
 };
 
 }  // namespace sluice

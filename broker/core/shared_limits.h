@@ -12,6 +12,8 @@
 #ifndef SLUICE_BROKER_CORE_SHARED_LIMITS_H_
 #define SLUICE_BROKER_CORE_SHARED_LIMITS_H_
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
@@ -46,6 +48,23 @@ class SharedLimits {
     uint32_t references = 1;
   };
   Shared* shared_ = nullptr;
+};
+
+// Gives the same limits to all that ask for equal ones, of which it knows the last few.
+class SharedLimitsPool {
+ public:
+  SharedLimits Get(const QueueLimits& limits) {
+    for (const SharedLimits& known : known_) {
+      if (known && *known == limits) return known;
+    }
+    SharedLimits& place = known_[next_++ % known_.size()];
+    place = SharedLimits(limits);
+    return place;
+  }
+
+ private:
+  std::array<SharedLimits, 8> known_;
+  size_t next_ = 0;
 };
 
 }  // namespace sluice

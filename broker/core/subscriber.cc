@@ -58,8 +58,7 @@ Subscription* Subscriber::Add(uint32_t id, const QueueLimits& limits, v1::Overfl
   auto subscription = std::make_unique<Subscription>();
   subscription->id = id;
   subscription->subscriber = this;
-  if (!last_limits_ || *last_limits_ != limits) last_limits_ = SharedLimits(limits);
-  subscription->limits = last_limits_;
+  subscription->limits = shared_limits_ == nullptr ? SharedLimits(limits) : shared_limits_->Get(limits);
   subscription->policy = policy;
   subscription->on_overflow = on_overflow;
   if (policy == v1::OVERFLOW_POLICY_CONFLATE && on_overflow == OnOverflow::kAct) {
@@ -216,7 +215,8 @@ void Subscriber::EndWith(Subscription* subscription, const OverLimit& over) {
   unsubscribed->set_above_soft_ms(ToWireMilliseconds(over.above_soft_for));
   subscription->mutable_queue().Push(InPlaceSlice(frame, account_));
   writer_.Activate(subscription);
-  ending_.push_back(subscription);
+  if (ending_ == nullptr) ending_ = std::make_unique<std::vector<Subscription*>>();
+  ending_->push_back(subscription);
 }
 
 Missing Subscriber::EndOver(Subscription* subscription, const OverLimit& over) {
@@ -254,7 +254,7 @@ FlushResult Subscriber::Flush(Transport* transport, WriteScratch* scratch, uint6
   pending_messages_ -= result.messages_sent;
   if (result.taken_bytes > 0) progress_at_ = now;
   if (behind_ != nullptr) EndConflations();
-  if (!ending_.empty()) RemoveEnded();
+  if (ending_ != nullptr) RemoveEnded();
   if (behind_ != nullptr) NoteCaughtUp(result, now);
   if (result.outcome == FlushOutcome::kBlocked) {
     full_ = true;
@@ -286,8 +286,8 @@ void Subscriber::NoteCaughtUp(const FlushResult& result, absl::Time now) {
 
 void Subscriber::JudgeNewlyStarved(size_t count, absl::Time now) {
   // A flush takes nobody from the list but those who have ended, and they are not on it.
-  const std::vector<Subscription*> starved(writer_.starved().end() - static_cast<ptrdiff_t>(count),
-                                           writer_.starved().end());
+  const std::span<Subscription* const> newest = writer_.starved().last(count);
+  const std::vector<Subscription*> starved(newest.begin(), newest.end());
   if (count == writer_.starved().size()) BeginChecks(now);
   for (Subscription* subscription : starved) Judge(subscription, now);
 }
@@ -312,7 +312,9 @@ void Subscriber::RemoveEnded() {
     subscriptions_.erase(subscriptions_.find(subscription->id));
     return true;
   };
-  ending_.erase(std::remove_if(ending_.begin(), ending_.end(), left), ending_.end());
+  if (ending_ == nullptr) return;
+  ending_->erase(std::remove_if(ending_->begin(), ending_->end(), left), ending_->end());
+  if (ending_->empty()) ending_ = nullptr;
 }
 
 void Subscriber::BecameWritable() {

@@ -80,11 +80,15 @@ bool Drops(v1::OverflowPolicy policy);
 
 class Subscriber {
  public:
-  // `limits`, `account` and `backlogs` outlive the subscriber. `token` is the caller's name for it. Without
-  // `backlogs` they come from the heap.
+  // `limits`, `account` and the pools outlive the subscriber. `token` is the caller's name for it. What no pool
+  // is given for comes from the heap.
   Subscriber(uint64_t token, const SubscriberLimits* limits, MemoryAccount* account,
-             BacklogPool* backlogs = nullptr)
-      : token_(token), limits_(limits), account_(account), backlogs_(backlogs) {}
+             BacklogPool* backlogs = nullptr, SharedLimitsPool* shared_limits = nullptr)
+      : token_(token),
+        limits_(limits),
+        account_(account),
+        backlogs_(backlogs),
+        shared_limits_(shared_limits) {}
   Subscriber(const Subscriber&) = delete;
   Subscriber& operator=(const Subscriber&) = delete;
 
@@ -241,7 +245,8 @@ class Subscriber {
   template <typename Visit>
   void ForEachStarved(Visit visit) const {
     // A visit may take it from the list.
-    const std::vector<Subscription*> starved = writer_.starved();
+    const std::span<Subscription* const> now = writer_.starved();
+    const std::vector<Subscription*> starved(now.begin(), now.end());
     for (Subscription* subscription : starved) visit(subscription);
   }
 
@@ -368,6 +373,7 @@ class Subscriber {
   const SubscriberLimits* const limits_;
   MemoryAccount* const account_;
   BacklogPool* const backlogs_;
+  SharedLimitsPool* const shared_limits_;
   // By their ids.
   struct HashId {
     using is_transparent = void;
@@ -384,9 +390,8 @@ class Subscriber {
     }
   };
   absl::flat_hash_set<std::unique_ptr<Subscription>, HashId, SameId> subscriptions_;
-  // Those of the last subscription: the next one probably has the same.
-  SharedLimits last_limits_;
-  std::vector<Subscription*> ending_;
+  // Null until one ends.
+  std::unique_ptr<std::vector<Subscription*>> ending_;
   LeftOutBooks left_out_;
   SessionWriter writer_;
 

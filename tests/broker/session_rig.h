@@ -335,6 +335,7 @@ class SessionRig {
   ChunkPool pool{256 << 10, &memory};
   OpenChunk read_chunk{&pool};
   BacklogPool backlogs{&memory};
+  SharedLimitsPool shared_limits;
   FilterIndex index{1000};
   FanOut fan_out{&pool};
   std::unique_ptr<WriteScratch> scratch = std::make_unique<WriteScratch>();
@@ -342,8 +343,8 @@ class SessionRig {
   SessionRecords records;
   std::ostringstream log_lines;
   std::unique_ptr<Logger> log = Logger::ToStream(&log_lines, LogLevel::kDebug, LogFormat::kText);
-  SessionContext context{limits, index,    fan_out,  read_chunk, *scratch,
-                         memory, backlogs, counters, records,    *log};
+  SessionContext context{limits,   index,         fan_out,  read_chunk, *scratch, memory,
+                         backlogs, shared_limits, counters, records,    *log};
   ConsumerEvents events{&index, &fan_out, &read_chunk};
   // Whether they have done everything that was asked of them.
   enum class OtherShards { kDone, kBusy } other_shards = OtherShards::kDone;

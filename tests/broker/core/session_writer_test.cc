@@ -1,5 +1,6 @@
 #include "broker/core/session_writer.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -636,7 +637,7 @@ TEST_F(SessionWriterTest, SendsNoMoreThanIsGranted) {
   EXPECT_EQ(Flush().outcome, FlushOutcome::kDrained);
   EXPECT_EQ(Received().payloads, (Payloads{{1, {"1", "2"}}}));
   EXPECT_TRUE(writer_.empty());
-  EXPECT_EQ(writer_.starved(), std::vector<Subscription*>{one_.get()});
+  EXPECT_THAT(writer_.starved(), ::testing::ElementsAre(one_.get()));
   EXPECT_EQ(one_->queue().pending_messages(), 2u);
 
   // More comes for it, and for its neighbour.

@@ -31,5 +31,18 @@ TEST(SharedLimitsTest, AllReferencesPointToTheSameUntilTheLastIsGone) {
   EXPECT_EQ(last->pending_bytes_max, 1u);
 }
 
+TEST(SharedLimitsPoolTest, EqualOnesAreTheSameWhileFewDifferentOnesAreAskedFor) {
+  SharedLimitsPool pool;
+  const QueueLimits usual{.pending_messages_max = 1000};
+  const SharedLimits first = pool.Get(usual);
+  for (uint64_t other = 1; other < 8; ++other) {
+    EXPECT_EQ(pool.Get({.pending_bytes_max = other})->pending_bytes_max, other);
+    EXPECT_EQ(&*pool.Get(usual), &*first);
+  }
+  for (uint64_t other = 1; other < 100; ++other) (void)pool.Get({.pending_bytes_max = other});
+  EXPECT_EQ(*pool.Get(usual), usual);
+  EXPECT_EQ(first->pending_messages_max, 1000u);
+}
+
 }  // namespace
 }  // namespace sluice
