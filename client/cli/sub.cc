@@ -13,6 +13,7 @@
 #include "client/cli/notices.h"
 #include "client/cli/output_queue.h"
 #include "client/cli/text.h"
+#include "client/cli/values.h"
 #include "client/clock.h"
 
 namespace sluice::cli {
@@ -57,6 +58,34 @@ OverflowPolicy PolicyOf(const SubFlags& flags) {
   const auto named = std::find_if(std::begin(kOverflowPolicies), std::end(kOverflowPolicies),
                                   [&](const auto& one) { return one.first == flags.overflow; });
   return named == std::end(kOverflowPolicies) ? OverflowPolicy::kDefault : named->second;
+}
+
+std::string_view NameOf(OverflowPolicy policy) {
+  const auto known = std::find_if(std::begin(kOverflowPolicies), std::end(kOverflowPolicies),
+                                  [&](const auto& one) { return one.second == policy; });
+  return known == std::end(kOverflowPolicies) ? "unknown" : known->first;
+}
+
+// What the broker holds a subscription to in place of what was asked for; empty: nothing else.
+std::string DifferentTerms(OverflowPolicy overflow, const SubscriptionLimits& asked,
+                           const SubscriptionTerms& terms) {
+  std::vector<std::string> different;
+  const auto compare = [&](std::string_view what, bool is_asked, const std::string& wanted,
+                           const std::string& granted) {
+    if (is_asked && wanted != granted)
+      different.push_back(fmt::format("{} {} instead of {}", what, granted, wanted));
+  };
+  compare("--overflow", overflow != OverflowPolicy::kDefault, std::string(NameOf(overflow)),
+          std::string(NameOf(terms.overflow)));
+  compare("--pending-bytes-max", asked.pending_bytes_max > 0, ShowSize(asked.pending_bytes_max),
+          ShowSize(terms.limits.pending_bytes_max));
+  compare("--pending-messages-max", asked.pending_messages_max > 0,
+          std::to_string(asked.pending_messages_max), std::to_string(terms.limits.pending_messages_max));
+  compare("--pending-age-max", asked.pending_age_max > absl::ZeroDuration(),
+          ShowDuration(asked.pending_age_max), ShowDuration(terms.limits.pending_age_max));
+  if (terms.enforcement == SubscriptionTerms::Enforcement::kObserved)
+    different.push_back("limits only observed: nothing is dropped or cut for them");
+  return fmt::format("{}", fmt::join(different, ", "));
 }
 
 // Whether the broker may leave messages out, and tells.
@@ -134,6 +163,11 @@ ExitCode Sub::Run() {
   if (!flags_.quiet) {
     console_.Notice(
         fmt::format("subscribed to {} at {}", fmt::join(flags_.filters, ", "), client_->server().address));
+    for (const Subscription& subscription : subscriptions_) {
+      const std::string different = DifferentTerms(overflow_, flags_.limits, subscription.terms());
+      if (different.empty()) continue;
+      console_.Notice(fmt::format("the broker's terms for {}: {}", subscription.filter(), different));
+    }
   }
   return Pump();
 }

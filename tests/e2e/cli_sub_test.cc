@@ -15,6 +15,7 @@
 #include "client/cli/descriptor.h"
 #include "tests/support/broker_process.h"
 #include "tests/support/cli_process.h"
+#include "tests/support/temp_dir.h"
 #include "tests/support/wire_client.h"
 
 namespace sluice::testing {
@@ -49,6 +50,34 @@ TEST_F(CliSubTest, PrintsTopicAndPayload) {
   Publish("b.y", "three");
   sub.WaitForOutput("b.y three\n");
   EXPECT_EQ(sub.output(), "a.x one\nb.y.z two\nb.y three\n");
+}
+
+struct TermsRule {
+  TempDir dir;
+  std::string path = dir.Write("sluiced.toml", R"(
+[[subscription_rules]]
+filter = "dash.>"
+overflow = "conflate"
+overflow_allowed = ["conflate"]
+pending_messages_max = 50
+pending_messages_ceiling = 200
+on_overflow = "observe"
+)");
+};
+class CliSubTermsTest : private TermsRule, public CliSubTest {
+ protected:
+  CliSubTermsTest() : CliSubTest({"--config=" + path}) {}
+};
+
+TEST_F(CliSubTermsTest, SaysWhatTheBrokerGrantsInsteadOfWhatWasAskedFor) {
+  CliProcess sub(broker_, {"sub", "dash.x", "feed", "--overflow", "disconnect", "--pending-messages-max",
+                           "1000", "--pending-bytes-max", "1MiB"});
+  sub.WaitForErrors(
+      "the broker's terms for dash.x: --overflow conflate instead of disconnect, "
+      "--pending-messages-max 200 instead of 1000, limits only observed");
+  Publish("feed", "one");
+  sub.WaitForOutput("feed one\n");
+  EXPECT_THAT(sub.errors(), Not(HasSubstr("terms for feed")));
 }
 
 TEST_F(CliSubTest, RawIsThePayloadAndANewlineAndNothingElse) {
