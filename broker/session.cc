@@ -579,11 +579,12 @@ void Session::CountLagging(absl::Time now) {
       report.causes_told);
   context_->counters.lagging_subscriptions.Add(int64_t{report.raised} - int64_t{report.cleared});
   PublishLag(now);
-  if (report.raised == 0 && end_ != nullptr) return;  // LogEnd says more
+  // LogEnd, or LogCut, says more.
+  if (report.raised == 0 && (end_ != nullptr || (report.recovered == 0 && report.causes_told == 0))) return;
   if (!context_->log.Enabled(LogLevel::kInfo)) return;
   const std::optional<uint64_t> suppressed = context_->lagging_lines.Admit(now);
   if (!suppressed.has_value()) return;
-  if (report.raised > 0 || report.cleared > 0) {
+  if (report.raised > 0 || report.recovered > 0) {
     context_->log.Info(report.raised > 0 ? "consumer lags" : "consumer recovered",
                        {{"client", client_name_},
                         {"address", peer_},

@@ -5,6 +5,7 @@
 
 #include "broker/core/filter_group.h"
 #include "protocol/frame.h"
+#include "protocol/names.h"
 
 namespace sluice {
 namespace {
@@ -430,6 +431,7 @@ void Subscriber::TellRaised(const Episode& episode, const Nearness& nearest) {
 // The client is not told.
 void Subscriber::NoteEnded(const Episode& episode) {
   ++behind_->lag_report.cleared;
+  if (!IsSlowConsumer(episode.subscription->ended)) ++behind_->lag_report.recovered;
   v1::SlowConsumer told;
   told.set_subscription(episode.subscription->id);
   told.set_state(v1::SlowConsumer::STATE_CLEARED);
@@ -715,6 +717,7 @@ void Subscriber::ClearLagging(absl::Time now) {
     subscription->lagging = Subscription::Lagging::kNo;
     subscription->observed = Subscription::Observed::kWithin;
     ++behind_->lag_report.cleared;
+    ++behind_->lag_report.recovered;
     const v1::ServerFrame frame = SlowConsumerFrame(*subscription, nearest, v1::SlowConsumer::STATE_CLEARED);
     QueueControl(frame);
     behind_->lag->notices.push_back({frame.slow_consumer(), episode.filter, episode.since});

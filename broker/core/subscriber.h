@@ -174,6 +174,8 @@ class Subscriber {
   struct LagReport {
     uint32_t raised = 0;
     uint32_t cleared = 0;
+    // Of those that were cleared: whose subscription was not cut.
+    uint32_t recovered = 0;
     // Warnings that said a cause: of an episode that begins, or once more when the cause is found or changes.
     uint32_t causes_told = 0;
     // Limits that are observed: how many were passed, once per episode, and messages that came above them.

@@ -1190,6 +1190,8 @@ TEST_F(SessionTest, WhoIsOverItsLimitForWantOfCreditEndsWithoutItsSession) {
   EXPECT_EQ(rig_.counters.lagging_subscriptions.Get(), 0);
   EXPECT_EQ(rig_.ended_total(), 0u);
   EXPECT_EQ(rig_.LogLinesWith("slow consumer: subscription ended client=client"), 1u);
+  EXPECT_EQ(rig_.LogLinesWith("consumer lags"), 1u);
+  EXPECT_EQ(rig_.LogLinesWith("consumer recovered"), 0u);  // it has not
   Subscribe(peer, 1, "a");  // the id is free
 }
 
