@@ -71,7 +71,7 @@ class CliSubTermsTest : private TermsRule, public CliSubTest {
 
 TEST_F(CliSubTermsTest, SaysWhatTheBrokerGrantsInsteadOfWhatWasAskedFor) {
   CliProcess sub(broker_, {"sub", "dash.x", "feed", "--overflow", "disconnect", "--pending-messages-max",
-                           "1000", "--pending-bytes-max", "1MiB"});
+                           "1000", "--pending-bytes-max", "4MiB"});
   sub.WaitForErrors(
       "the broker's terms for dash.x: --overflow conflate instead of disconnect, "
       "--pending-messages-max 200 instead of 1000, limits only observed");

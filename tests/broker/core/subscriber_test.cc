@@ -108,11 +108,19 @@ TEST_F(SubscriberTest, FindsItsSubscriptionsByIdAndRefusesAnIdInUse) {
   EXPECT_EQ(subscriber_->subscription_count(), 1u);
 }
 
-TEST_F(SubscriberTest, SubscriptionsWithTheSameLimitsShareThem) {
-  const Subscription* one = Add(1, {.pending_bytes_max = 5});
-  const Subscription* two = Add(2, {.pending_bytes_max = 5});
-  const Subscription* other = Add(3, {.pending_bytes_max = 6});
+TEST_F(SubscriberTest, SubscriptionsWithTheSameLimitsShareThemWithThoseOfOtherSessions) {
+  SharedLimitsPool pool;
+  Subscriber first(1, &limits_, &account_, nullptr, &pool);
+  Subscriber second(2, &limits_, &account_, nullptr, &pool);
+  const auto add = [](Subscriber* subscriber, uint32_t id, uint64_t pending_bytes_max) {
+    return subscriber->Add(id, {.pending_bytes_max = pending_bytes_max}, v1::OVERFLOW_POLICY_DISCONNECT);
+  };
+  const Subscription* one = add(&first, 1, 5);
+  const Subscription* two = add(&first, 2, 5);
+  const Subscription* three = add(&second, 1, 5);
+  const Subscription* other = add(&first, 3, 6);
   EXPECT_EQ(&*one->limits, &*two->limits);
+  EXPECT_EQ(&*one->limits, &*three->limits);
   EXPECT_EQ(one->limits->pending_bytes_max, 5u);
   EXPECT_EQ(other->limits->pending_bytes_max, 6u);
 }
