@@ -51,10 +51,14 @@ v1::LagCause FindCause(const LagSample& before, const LagSample& after, const La
   const uint64_t acked_bytes = Growth(from.acked_bytes, to.acked_bytes);
   const bool closed = WindowClosed(to);
   if (closed && acked_bytes == 0) return v1::LAG_CAUSE_APPLICATION;
-  if (Lossy(loss_since.transport, to)) return v1::LAG_CAUSE_NETWORK_LOSSY;
   const bool times_tell = time >= kTimesTellFrom;
   const bool receiver_limited =
       times_tell ? 2 * (to.receive_window_limited - from.receive_window_limited) >= time : closed;
+  // With a window that is always full the kernel sends some again to ask for room; with one that losses fill, it
+  // has room as soon as what was lost has come.
+  const bool always_limited =
+      times_tell && 20 * (to.receive_window_limited - from.receive_window_limited) >= 19 * time;
+  if (!always_limited && Lossy(loss_since.transport, to)) return v1::LAG_CAUSE_NETWORK_LOSSY;
   if (receiver_limited && acked_bytes > 0 && QueuedOnTheWay(to)) return v1::LAG_CAUSE_NETWORK_SLOW;
   if (receiver_limited) {
     const bool reads = acked_bytes > 0 && acked_bytes >= fed_bytes / kReadsFeedOver;
