@@ -1192,7 +1192,7 @@ TEST_F(SessionTest, WhoIsOverItsLimitForWantOfCreditEndsWithoutItsSession) {
   EXPECT_EQ(rig_.LogLinesWith("slow consumer: subscription ended client=client"), 1u);
   EXPECT_EQ(rig_.LogLinesWith("consumer lags"), 1u);
   EXPECT_EQ(rig_.LogLinesWith("consumer recovered"), 0u);  // it has not
-  Subscribe(peer, 1, "a");  // the id is free
+  Subscribe(peer, 1, "a");                                 // the id is free
 }
 
 TEST_F(SessionTest, AMemberWithoutCreditIsPassedOverAndWhatItHadIsDealtAgain) {
