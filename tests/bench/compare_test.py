@@ -12,6 +12,7 @@ FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER))
 
 from comparison import statistics as stats  # noqa: E402
+from comparison import works  # noqa: E402
 
 
 class CompareTest(unittest.TestCase):
@@ -32,6 +33,45 @@ class CompareTest(unittest.TestCase):
             for fault in ("lost", "repeated", "reordered", "foreign", "errors", "healthy_cut", "stalls"):
                 self.assertEqual(result[fault], 0, fault)
         self.assertIn("| S = 3, 16 B, 0.2 s |", report)
+
+
+class JoinTest(unittest.TestCase):
+    def setUp(self):
+        self._out = tempfile.TemporaryDirectory()
+        self.addCleanup(self._out.cleanup)
+        self.folder = Path(self._out.name)
+
+    def write_run(self, folder, **told):
+        run = {"machine": {"Cores": "2", "Command": folder}, "settings": {"limit": "none"},
+               "works": [{"name": "smoke", "variants": works.smoke_work().variants, "rounds": [], "rounds_repeated": 1,
+                          **told}]}
+        (self.folder / folder).mkdir()
+        (self.folder / folder / "compare.json").write_text(json.dumps(run))
+
+    def join(self, *names):
+        joined = [word for name in names for word in ("--join", str(self.folder / name))]
+        return subprocess.run([sys.executable, "-B", str(FOLDER / "compare"), *joined, "--out",
+                               str(self.folder / "joined")], capture_output=True, text=True, timeout=110, check=False)
+
+    def test_rounds_of_the_same_work_are_put_together(self):
+        failed = {"limit": [{"failed": "x"}, {"failed": "x"}], "runs": {"sluice": {"": {"failed": "x"}}}}
+        self.write_run("one", rounds=[failed])
+        self.write_run("two", rounds=[failed, failed])
+        self.assertEqual(self.join("one", "two").returncode, 0)
+        run = json.loads((self.folder / "joined" / "compare.json").read_text())
+        self.assertEqual(run["machine"], {"Cores": "2", "Command": "one; two"})
+        (work,) = run["works"]
+        self.assertEqual(len(work["rounds"]), 3)
+        self.assertEqual(work["rounds_repeated"], 2)
+
+    def test_what_does_not_fit_is_refused(self):
+        self.write_run("one")
+        self.write_run("other", variants={"": {"subscribers": 4}})
+        self.write_run("unknown", name="of-long-ago")
+        self.assertIn("smoke did something else there", self.join("one", "other").stderr)
+        self.assertIn("no work is called of-long-ago any more", self.join("one", "unknown").stderr)
+        self.assertIn("compare.json", self.join("none").stderr)
+        self.assertNotEqual(self.join("none").returncode, 0)
 
 
 class StatisticsTest(unittest.TestCase):
