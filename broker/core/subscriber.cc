@@ -596,7 +596,7 @@ bool Subscriber::OverSessionBytes() const {
 uint64_t Subscriber::HeldBytes() const {
   if (full_) return pending_bytes_;
   uint64_t bytes = 0;
-  ForEachStarved([&](const Subscription* subscription) { bytes += subscription->queue().pending_bytes(); });
+  for (const Subscription* subscription : writer_.starved()) bytes += subscription->queue().pending_bytes();
   return bytes;
 }
 
