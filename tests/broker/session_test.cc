@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <optional>
@@ -74,13 +72,8 @@ class SessionTest : public ::testing::Test {
       rig_.Turn();
     }
   }
-  // What the kernel holds for it: handed over and not acknowledged. Becomes less unless more is written.
-  static uint64_t KernelBytes(Peer* peer) {
-    int bytes = 0;
-    EXPECT_EQ(::ioctl(peer->session->fd(), SIOCOUTQ, &bytes), 0);
-    return static_cast<uint64_t>(bytes);
-  }
-  // As the one line of the log that holds `words` has it.
+  // What the kernel held for it, as the one line of the log that holds `words` has it. (Not to be compared with
+  // what it holds now: it acknowledges and takes more in its own time.)
   uint64_t KernelBytesInLog(const std::string& words) {
     const std::string said = rig_.log_lines.str();
     const size_t line = said.find(words);
@@ -555,12 +548,10 @@ TEST_F(SessionTest, ACutSlowConsumerGetsTheRestOfItsFrameAndGoodbyeWhenItReads) 
   Peer* peer = Blocked(500'000, 3);
   const uint64_t in_flight = peer->session->subscriber().writer().frame_in_flight_bytes();
   ASSERT_GT(in_flight, 0u);
-  const uint64_t in_kernel_before = KernelBytes(peer);
   PassWriteTimeout();
   ASSERT_NE(peer->session, nullptr);
-  EXPECT_GT(KernelBytes(peer), 0u);
-  EXPECT_GE(KernelBytesInLog("slow consumer disconnected"), KernelBytes(peer));
-  EXPECT_LE(KernelBytesInLog("slow consumer disconnected"), in_kernel_before);
+  EXPECT_GT(KernelBytesInLog("slow consumer disconnected"), 0u);
+  EXPECT_LT(KernelBytesInLog("slow consumer disconnected"), 500'000u);
   // What waited is freed at once, the frame half on the wire is not.
   EXPECT_EQ(rig_.counters.pending_messages.Get(), 1);
   EXPECT_EQ(rig_.counters.pending_bytes.Get(), static_cast<int64_t>(in_flight));
@@ -1326,8 +1317,7 @@ TEST_F(SessionTest, LaggingIsToldCountedAndForgottenAtTheEnd) {
   EXPECT_EQ(rig_.counters.lagging_subscriptions.Get(), 1);
   EXPECT_EQ(rig_.LogLinesWith("consumer lags"), 1u);
   EXPECT_EQ(rig_.LogLinesWith("cause of lag"), 0u);  // it is too early to know
-  EXPECT_GT(KernelBytes(peer), 0u);
-  EXPECT_GE(KernelBytesInLog("consumer lags"), KernelBytes(peer));
+  EXPECT_GT(KernelBytesInLog("consumer lags"), 0u);
   EXPECT_LT(KernelBytesInLog("consumer lags"), 500'000u);
   const auto causes_told = [&] {
     uint64_t told = 0;
