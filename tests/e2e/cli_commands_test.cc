@@ -162,10 +162,10 @@ TEST(CliBenchTest, EverySizeAndWindowGoesThrough) {
 
 TEST(CliBenchTest, KeepsToTheRateAndTheDuration) {
   BrokerProcess broker;
-  const CliResult result = RunCli(broker, {"bench", "--rate", "100", "--duration", "300ms", "--json"});
+  const CliResult result = RunCli(broker, {"bench", "--rate", "10", "--duration", "2s", "--json"});
   EXPECT_EQ(result.exit_code, 0) << result.output << result.errors;
   EXPECT_GE(Json(result)["published"], 1);
-  EXPECT_LE(Json(result)["published"], 31);
+  EXPECT_LE(Json(result)["published"], 21);
 }
 
 TEST(CliBenchTest, TheWindowKeepsEverySubscriberWithinTheLimits) {
