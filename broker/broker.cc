@@ -1,15 +1,20 @@
 #include "broker/broker.h"
 
 #include <fmt/format.h>
+#include <signal.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "broker/clock.h"
+#include "broker/consumer_survey.h"
+#include "broker/http_token.h"
 #include "broker/memory_limit.h"
 #include "broker/net/address.h"
 #include "broker/net/listener_socket.h"
+#include "broker/settings.h"
 
 namespace sluice {
 namespace {
@@ -41,6 +46,12 @@ int64_t BudgetBytes(uint64_t configured) {
   return static_cast<int64_t>(std::min<uint64_t>(bytes, INT64_MAX));
 }
 
+template <typename Value>
+std::future_status WaitUntil(const std::future<Value>& value, absl::Time until) {
+  const absl::Duration left = std::max(absl::ZeroDuration(), until - MonotonicNow());
+  return value.wait_for(absl::ToChronoNanoseconds(left));
+}
+
 std::string BuildType() {
 #if defined(__SANITIZE_ADDRESS__)
   return "address sanitizer";
@@ -58,7 +69,7 @@ std::string BuildType() {
 Broker::Broker(const Config& config, Logger* log)
     : config_(config),
       log_(log),
-      limits_(config),
+      limits_(std::make_shared<const SessionLimits>(config)),
       memory_(BudgetBytes(config.memory_budget_bytes)),
       slots_(ConnectionsMax(config.connections_max, log)) {}
 
@@ -79,16 +90,20 @@ absl::Status Broker::Open() {
                                 .match_cache_topics = config_.match_cache_topics};
   for (uint64_t i = 0; i < config_.shards; ++i) {
     absl::StatusOr<std::unique_ptr<Shard>> shard =
-        Shard::Create(options, &limits_, &memory_, &records_, log_);
+        Shard::Create(options, limits().get(), &memory_, &records_, &episodes_, log_);
     if (!shard.ok()) return shard.status();
     shards_.push_back(*std::move(shard));
   }
   for (uint32_t i = 0; i < shards_.size(); ++i) shards_[i]->SetPeers(i, shards_);
 
   if (config_.http != Config::kOff) {
-    const BuildInfo build = {
-        .version = SLUICE_VERSION, .compiler = SLUICE_COMPILER, .build_type = BuildType()};
-    absl::StatusOr<std::unique_ptr<Exporter>> exporter = Exporter::Start(config_.http, build, this);
+    absl::StatusOr<std::string> token = ReadHttpToken(config_.http_token_file);
+    if (!token.ok()) return token.status();
+    const ExporterOptions exporting = {
+        .build = {.version = SLUICE_VERSION, .compiler = SLUICE_COMPILER, .build_type = BuildType()},
+        .actions_token = *std::move(token),
+        .top_consumers = config_.top_consumers};
+    absl::StatusOr<std::unique_ptr<Exporter>> exporter = Exporter::Start(config_.http, exporting, this);
     if (!exporter.ok()) return exporter.status();
     exporter_ = *std::move(exporter);
     absl::StatusOr<net::HostPort> http = net::HostPort::Parse(config_.http);
@@ -118,6 +133,42 @@ void Broker::Drain() {
   for (const auto& shard : shards_) shard->Post(DrainCommand{config_.drain_timeout});
 }
 
+void Broker::Reload(const Config& config) {
+  size_t changed = 0;
+  const auto note = [&](const std::string& setting, const std::string& before, const std::string& after,
+                        bool taken) {
+    if (before == after) return;
+    if (!taken) {
+      return log_->Warn("setting needs a restart, and stays as it was",
+                        {{"setting", setting}, {"is", before}, {"would_be", after}});
+    }
+    ++changed;
+    log_->Info("setting changed", {{"setting", setting}, {"was", before}, {"is", after}});
+  };
+  for (const Setting& setting : Settings()) {
+    const std::string after = Show(setting, config);
+    const bool taken = CanChangeAtRunTime(setting);
+    note(setting.Path(), Show(setting, config_), after, taken);
+    // It was good in the other configuration.
+    if (taken) (void)Assign(setting, after, &config_);
+  }
+  note("subscription_rules", RulesToToml(config_), RulesToToml(config), true);
+  config_.subscription_rules = config.subscription_rules;
+  log_->SetLevel(config_.log_level);
+  const auto limits = std::make_shared<const SessionLimits>(config_);
+  {
+    const MutexLock lock(&limits_mutex_);
+    limits_ = limits;
+  }
+  for (const auto& shard : shards_) shard->Post(LimitsCommand{limits});
+  log_->Info("configuration read again", {{"settings_changed", changed}});
+}
+
+std::shared_ptr<const SessionLimits> Broker::limits() const {
+  const MutexLock lock(&limits_mutex_);
+  return limits_;
+}
+
 void Broker::Wait() {
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
@@ -129,24 +180,114 @@ std::vector<const ShardCounters*> Broker::Counters() const {
   return counters;
 }
 
-SubscriptionDistributions Broker::AskDistributions(absl::Duration wait_max) {
+SurveyAnswer Broker::Survey(const SurveyRequest& request, absl::Duration wait_max) {
   const absl::Time until = MonotonicNow() + wait_max;
-  std::vector<std::shared_ptr<DistributionAnswer>> answers;
+  // Kept until the end, so that a shard that ends meanwhile breaks no promise.
+  std::vector<std::shared_ptr<SurveyTask>> tasks;
   for (const auto& shard : shards_) {
-    answers.push_back(std::make_shared<DistributionAnswer>());
-    shard->Post(AskDistributionCommand{answers.back()});
+    tasks.push_back(std::make_shared<SurveyTask>());
+    tasks.back()->request = request;
+    shard->Post(SurveyCommand{tasks.back()});
   }
-  SubscriptionDistributions all;
-  for (const auto& answer : answers) {
-    const absl::Duration left = std::max(absl::ZeroDuration(), until - MonotonicNow());
-    if (answer->ready.get_future().wait_for(absl::ToChronoNanoseconds(left)) != std::future_status::ready) {
-      ++all.shards_missing;
-      continue;
+  SurveyAnswer all;
+  for (const auto& task : tasks) {
+    std::future<SurveyAnswer> answer = task->answer.get_future();
+    if (WaitUntil(answer, until) == std::future_status::ready) {
+      all.Merge(answer.get(), request.consumers_max);
+    } else {
+      ++all.distributions.shards_missing;
     }
-    all.pending_bytes.Merge(answer->pending_bytes);
-    all.pending_messages.Merge(answer->pending_messages);
   }
   return all;
+}
+
+absl::Status Broker::Kick(const SessionName& session, absl::Duration wait_max) {
+  if (session.shard >= shards_.size()) return absl::NotFoundError("there is no such shard");
+  const auto task = std::make_shared<KickTask>();
+  task->token = session.token;
+  shards_[session.shard]->Post(KickCommand{task});
+  std::future<KickTask::Outcome> outcome = task->outcome.get_future();
+  if (WaitUntil(outcome, MonotonicNow() + wait_max) != std::future_status::ready) {
+    return absl::DeadlineExceededError("the shard does not answer");
+  }
+  return outcome.get() == KickTask::Outcome::kKicked ? absl::OkStatus()
+                                                     : absl::NotFoundError("there is no such session");
+}
+
+// It is the main thread's to end the process.
+void Broker::BeginDrain() {
+  log_->Info("drain asked for over HTTP");
+  ::kill(::getpid(), SIGTERM);
+}
+
+admin::BrokerInfo Broker::Describe() const {
+  admin::BrokerInfo info;
+  info.set_version(SLUICE_VERSION);
+  info.mutable_started()->set_seconds(absl::ToUnixSeconds(started_));
+  info.set_uptime_seconds(absl::ToDoubleSeconds(absl::Now() - started_));
+  info.set_state(phase_ == Phase::kDraining ? "draining" : "serving");
+  info.set_listen(client_address_);
+  const std::shared_ptr<const SessionLimits> limits = this->limits();
+  *info.mutable_default_limits() = ShowLimits(limits->queue);
+  info.set_session_bytes_max(static_cast<double>(limits->subscriber.session_bytes_max));
+  info.set_write_timeout_seconds(absl::ToDoubleSeconds(limits->subscriber.write_timeout));
+  info.set_dashboard_url(config_.dashboard_url);
+  info.set_connections_max(static_cast<double>(slots_.slots_max()));
+  return info;
+}
+
+std::vector<TopicsTask::Answer> Broker::AskForTopics(size_t loudest_max,
+                                                     const std::vector<std::string>& count_for,
+                                                     absl::Time until) {
+  std::vector<std::shared_ptr<TopicsTask>> tasks;
+  for (const auto& shard : shards_) {
+    tasks.push_back(std::make_shared<TopicsTask>());
+    tasks.back()->loudest_max = loudest_max;
+    tasks.back()->count_for = count_for;
+    shard->Post(TopicsCommand{tasks.back()});
+  }
+  std::vector<TopicsTask::Answer> answers;
+  for (const auto& task : tasks) {
+    std::future<TopicsTask::Answer> answer = task->answer.get_future();
+    if (WaitUntil(answer, until) == std::future_status::ready) answers.push_back(answer.get());
+  }
+  return answers;
+}
+
+// Topics are known where they are published, subscriptions everywhere.
+admin::TopicList Broker::ListTopics(size_t topics_max, absl::Duration wait_max) {
+  const absl::Time until = MonotonicNow() + wait_max;
+  std::vector<std::vector<SampledTopic>> of_shards;
+  for (TopicsTask::Answer& answer : AskForTopics(kTopicsSampledMax, {}, until)) {
+    of_shards.push_back(std::move(answer.loudest));
+  }
+  const std::vector<SampledTopic> loudest = MergedTopics(of_shards, topics_max);
+  std::vector<std::string> names;
+  for (const SampledTopic& one : loudest) names.push_back(one.topic);
+  const std::vector<TopicsTask::Answer> counted = AskForTopics(0, names, until);
+
+  admin::TopicList list;
+  for (size_t i = 0; i < loudest.size(); ++i) {
+    admin::Topic* topic = list.add_topics();
+    topic->set_topic(loudest[i].topic);
+    topic->set_messages_per_second(loudest[i].messages_per_second);
+    topic->set_bytes_per_second(loudest[i].bytes_per_second);
+    double subscribers = 0;
+    for (const TopicsTask::Answer& answer : counted)
+      subscribers += static_cast<double>(answer.subscribers[i]);
+    topic->set_subscribers(subscribers);
+    for (const PublisherShare& one : loudest[i].publishers) {
+      admin::Share* share = topic->add_publishers();
+      share->set_name(one.publisher);
+      share->set_share(one.share);
+    }
+  }
+  list.set_shards_missing(static_cast<double>(shards_.size() - std::min(shards_.size(), counted.size())));
+  return list;
+}
+
+admin::EpisodeList Broker::ListEpisodes(size_t episodes_max) const {
+  return episodes_.List(episodes_max, MonotonicNow(), absl::Now());
 }
 
 MemoryUse Broker::Memory() const {

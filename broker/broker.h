@@ -8,7 +8,7 @@
 //   (*broker)->Drain();                            // SIGTERM: what is queued is delivered, then Goodbye
 //   (*broker)->Wait();
 //
-// Thread safety: Start, Drain and Wait by one thread; what SnapshotSource asks, by the HTTP threads.
+// Thread safety: Start, Reload, Drain and Wait by one thread; what SnapshotSource asks, by the HTTP threads.
 #ifndef SLUICE_BROKER_BROKER_H_
 #define SLUICE_BROKER_BROKER_H_
 
@@ -18,16 +18,20 @@
 #include <thread>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "broker/acceptor.h"
 #include "broker/config.h"
 #include "broker/core/chunk.h"
+#include "broker/episodes.h"
 #include "broker/log.h"
 #include "broker/session_limits.h"
 #include "broker/session_records.h"
 #include "broker/shard.h"
 #include "metrics/exporter.h"
+#include "protocol/mutex.h"
 
 namespace sluice {
 
@@ -47,29 +51,45 @@ class Broker : private SnapshotSource {
   // Takes no new connections, delivers what is queued for at most drain_timeout, says Goodbye to everybody.
   // Returns at once.
   void Drain();
+  // Takes what a running broker can take of another configuration, and says in the log what has changed and what needs
+  // a restart.
+  void Reload(const Config& config);
   // Returns when every session has ended.
   void Wait();
 
  private:
   Broker(const Config& config, Logger* log);
   absl::Status Open();
+  std::shared_ptr<const SessionLimits> limits() const ABSL_LOCKS_EXCLUDED(limits_mutex_);
+  // The answers of the shards that come in time.
+  std::vector<TopicsTask::Answer> AskForTopics(size_t loudest_max, const std::vector<std::string>& count_for,
+                                               absl::Time until);
 
   std::vector<const ShardCounters*> Counters() const override;
-  SubscriptionDistributions AskDistributions(absl::Duration wait_max) override;
+  SurveyAnswer Survey(const SurveyRequest& request, absl::Duration wait_max) override;
+  absl::Status Kick(const SessionName& session, absl::Duration wait_max) override;
+  void BeginDrain() override;
+  admin::BrokerInfo Describe() const override;
+  admin::EpisodeList ListEpisodes(size_t episodes_max) const override;
+  admin::TopicList ListTopics(size_t topics_max, absl::Duration wait_max) override;
   MemoryUse Memory() const override;
   absl::Status Healthy() const override;
   absl::Status Ready() const override;
 
-  const Config config_;
+  // As of the start, but for what Reload() has changed.
+  Config config_;
   Logger* const log_;
-  const SessionLimits limits_;
+  mutable Mutex limits_mutex_;
+  std::shared_ptr<const SessionLimits> limits_ ABSL_GUARDED_BY(limits_mutex_);
   MemoryAccount memory_;
   SessionRecords records_;
+  Episodes episodes_;
   ConnectionSlots slots_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::vector<std::thread> threads_;
   enum class Phase { kStarting, kServing, kDraining };
   std::atomic<Phase> phase_{Phase::kStarting};
+  const absl::Time started_ = absl::Now();
   std::string client_address_;
   std::string http_address_;
   // Last, so that it is gone before what it asks.

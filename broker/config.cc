@@ -314,7 +314,8 @@ std::string ConfigToToml(const Config& config) {
   const Config defaults;
   std::string text =
       "# Configuration of sluiced. Every setting is also a flag: see sluiced --help.\n"
-      "# What is left out has its default. Check a changed file with: sluiced --config FILE --check-config\n";
+      "# What is left out has its default. Check a changed file with: sluiced --config FILE --check-config\n"
+      "# SIGHUP lets a broker that runs read it again.\n";
   std::string_view section;
   for (const Setting& setting : Settings()) {
     if (setting.section != section) text += fmt::format("\n[{}]\n", setting.section);
@@ -322,11 +323,17 @@ std::string ConfigToToml(const Config& config) {
     const std::string value = Show(setting, config);
     const std::string default_value = Show(setting, defaults);
     text += "\n" + Comment(AsSentence(setting.help)) +
-            Comment(fmt::format("Allowed: {}. Default: {}.", setting.Allowed(),
-                                default_value.empty() ? "none" : default_value)) +
+            Comment(fmt::format("Allowed: {}. Default: {}.{}", setting.Allowed(),
+                                default_value.empty() ? "none" : default_value,
+                                CanChangeAtRunTime(setting) ? "" : " A change needs a restart.")) +
             fmt::format("{} = {}\n", setting.key, IsBare(setting, value) ? value : QuotedToml(value));
   }
   text += kRulesExplained;
+  return text + RulesToToml(config);
+}
+
+std::string RulesToToml(const Config& config) {
+  std::string text;
   for (const SubscriptionRule& rule : config.subscription_rules) text += RuleToToml(rule);
   return text;
 }

@@ -37,6 +37,9 @@ struct Config {
   // [top level]
   std::string listen = "127.0.0.1:7584";
   std::string http = "127.0.0.1:7585";  // kOff: no HTTP
+  std::string http_token_file;          // empty: nothing can be changed over HTTP
+  std::string dashboard_url;            // empty: none
+  uint64_t top_consumers = 10;          // 0: none
   std::string ports_file;               // empty: none
   uint64_t shards = 1;
   SysTopics sys_topics = SysTopics::kLoopback;
@@ -111,6 +114,9 @@ inline constexpr int kExitConfig = 78;  // a file that cannot be read, or says s
 // Never exits, never throws, prints nothing. Reads the file that --config names. Lists all problems that it
 // finds in flags and file, each with where it stands, what was said and what is allowed.
 CommandLine ParseCommandLine(int argc, const char* const* argv);
+
+// The rules alone, in the same form.
+std::string RulesToToml(const Config& config);
 
 // `config` as a TOML file with comments, which, read again, gives the same Config.
 std::string ConfigToToml(const Config& config);

@@ -128,7 +128,12 @@ std::unique_ptr<Logger> Logger::ToStream(std::ostream* out, LogLevel level, LogF
   return std::unique_ptr<Logger>(new Logger(MakeLogger(std::move(sink), level, format), level, format));
 }
 
-bool Logger::Enabled(LogLevel level) const { return level >= level_; }
+bool Logger::Enabled(LogLevel level) const { return level >= level_.load(std::memory_order_relaxed); }
+
+void Logger::SetLevel(LogLevel level) {
+  logger_->set_level(SpdlogLevel(level));
+  level_.store(level, std::memory_order_relaxed);
+}
 
 void Logger::Write(LogLevel level, std::string_view message, std::initializer_list<LogField> fields) {
   if (!Enabled(level)) return;

@@ -18,6 +18,7 @@
 #ifndef SLUICE_BROKER_LOG_H_
 #define SLUICE_BROKER_LOG_H_
 
+#include <atomic>
 #include <concepts>
 #include <cstdint>
 #include <initializer_list>
@@ -77,6 +78,8 @@ class Logger {
 
   // Whether a line of this level would be written: ask before building costly fields.
   bool Enabled(LogLevel level) const;
+  // From now on.
+  void SetLevel(LogLevel level);
 
   void Write(LogLevel level, std::string_view message, std::initializer_list<LogField> fields = {});
 
@@ -90,7 +93,7 @@ class Logger {
   Logger(std::shared_ptr<spdlog::logger> logger, LogLevel level, LogFormat format);
 
   const std::shared_ptr<spdlog::logger> logger_;
-  const LogLevel level_;
+  std::atomic<LogLevel> level_;
   const LogFormat format_;
 };
 

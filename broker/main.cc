@@ -64,7 +64,14 @@ int Fail(const absl::Status& status) {
   return ExitCodeOf(status);
 }
 
-int Serve(const Config& config) {
+// What the broker was started with, read once more: flags stay what they were, the file may have changed.
+void Reload(int argc, const char* const* argv, Broker* broker, Logger* log) {
+  const CommandLine command = ParseCommandLine(argc, argv);
+  if (command.next == NextStep::kRun) return broker->Reload(command.config);
+  log->Error("configuration not read again: everything stays as it was", {{"problems", command.text}});
+}
+
+int Serve(const Config& config, int argc, const char* const* argv) {
   // Blocked before any thread is started, so that every thread inherits it and only this one takes them.
   const sigset_t signals = SignalsToWaitFor();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
@@ -94,7 +101,7 @@ int Serve(const Config& config) {
                                                           {"drain_timeout", config.drain_timeout}});
       break;
     }
-    log->Info("SIGHUP ignored: settings are read at start only");
+    Reload(argc, argv, broker->get(), log.get());
   }
   // A second one means: now.
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
@@ -115,7 +122,7 @@ int Main(int argc, const char* const* argv) {
       fmt::print(stderr, "{}", command.text);
       return command.exit_code;
     case NextStep::kRun:
-      return Serve(command.config);
+      return Serve(command.config, argc, argv);
   }
   return kExitFailure;
 }

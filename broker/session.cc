@@ -219,7 +219,7 @@ void Session::HandleInput(absl::Time now) {
 }
 
 void Session::HandleFrame(const ReceivedFrame& received, absl::Time now) {
-  if (IsPublish(received.body) && state_ == State::kOpen) return OnPublish(received);
+  if (IsPublish(received.body) && state_ == State::kOpen) return OnPublish(received, now);
   if (IsPublish(received.body)) {
     return Refuse(v1::ERROR_CODE_NOT_CONNECTED, v1::REASON_PROTOCOL_ERROR, "the first frame is not Connect");
   }
@@ -262,7 +262,7 @@ void Session::HandleFrame(const ReceivedFrame& received, absl::Time now) {
   }
 }
 
-void Session::OnPublish(const ReceivedFrame& frame) {
+void Session::OnPublish(const ReceivedFrame& frame, absl::Time now) {
   PublishView view;
   const PublishOutcome outcome =
       publisher_.Publish(frame, context_->limits.publish, &context_->index, &context_->fan_out, &view);
@@ -272,6 +272,9 @@ void Session::OnPublish(const ReceivedFrame& frame) {
     case PublishOutcome::kTaken:
       context_->counters.messages_in.Add();
       context_->counters.message_bytes_in.Add(frame.bytes);
+      if (context_->topics.due()) {
+        context_->topics.Sample(view.topic, frame.bytes, fmt::format("{} ({})", client_name_, peer_), now);
+      }
       return;
     case PublishOutcome::kNoSubscribers:
       context_->counters.messages_in.Add();
@@ -652,25 +655,115 @@ v1::ConsumerEvent Session::MakeEvent(v1::ConsumerEvent::Kind kind, absl::Time la
 void Session::PublishLag(absl::Time now) {
   const bool cut = end_ != nullptr && IsSlowConsumer(end_->reason);
   for (const Subscriber::LagNotice& notice : subscriber_.TakeLagNotices()) {
-    const v1::SlowConsumer& told = notice.told;
-    const bool slow = told.state() == v1::SlowConsumer::STATE_RAISED;
+    const bool slow = notice.told.state() == v1::SlowConsumer::STATE_RAISED;
     if (!slow && (cut || IsSlowConsumer(notice.ended))) continue;  // it has not recovered, but was cut
-    const auto kind = slow ? v1::ConsumerEvent::KIND_SLOW : v1::ConsumerEvent::KIND_RECOVERED;
-    if (!PublishesAbout(kind)) continue;
-    v1::ConsumerEvent event = MakeEvent(kind, notice.lagging_since, now);
-    event.set_subscription(told.subscription());
-    event.set_filter(notice.filter);
-    event.set_limit(told.limit());
-    event.set_limit_value(told.limit_value());
-    event.set_value(told.value());
-    event.set_soft_time_ms(told.soft_time_ms());
-    event.set_cause(told.cause());
-    event.set_drain_bytes_per_second(told.drain_bytes_per_second());
-    event.set_feed_bytes_per_second(told.feed_bytes_per_second());
-    event.set_time_to_limit_ms(told.time_to_limit_ms());
-    event.set_reason(end_ != nullptr ? end_->reason : notice.ended);
-    if (slow) event.clear_reason();
-    context_->events->Add(std::move(event), now);
+    RememberLag(notice, now);
+    PublishLag(notice, now);
+  }
+}
+
+void Session::PublishLag(const Subscriber::LagNotice& notice, absl::Time now) {
+  const v1::SlowConsumer& told = notice.told;
+  const bool slow = told.state() == v1::SlowConsumer::STATE_RAISED;
+  const auto kind = slow ? v1::ConsumerEvent::KIND_SLOW : v1::ConsumerEvent::KIND_RECOVERED;
+  if (!PublishesAbout(kind)) return;
+  v1::ConsumerEvent event = MakeEvent(kind, notice.lagging_since, now);
+  event.set_subscription(told.subscription());
+  event.set_filter(notice.filter);
+  event.set_limit(told.limit());
+  event.set_limit_value(told.limit_value());
+  event.set_value(told.value());
+  event.set_soft_time_ms(told.soft_time_ms());
+  event.set_cause(told.cause());
+  event.set_drain_bytes_per_second(told.drain_bytes_per_second());
+  event.set_feed_bytes_per_second(told.feed_bytes_per_second());
+  event.set_time_to_limit_ms(told.time_to_limit_ms());
+  event.set_reason(end_ != nullptr ? end_->reason : notice.ended);
+  if (slow) event.clear_reason();
+  context_->events->Add(std::move(event), now);
+}
+
+void Session::RememberLag(const Subscriber::LagNotice& notice, absl::Time now) {
+  if (context_->episodes == nullptr) return;
+  const EpisodeOf who = {.consumer = {{context_->shard, subscriber_.token()}, notice.told.subscription()},
+                         .client_name = client_name_,
+                         .address = peer_,
+                         .filter = notice.filter,
+                         .policy = notice.policy,
+                         .since = notice.lagging_since};
+  if (notice.told.state() == v1::SlowConsumer::STATE_RAISED) {
+    const Subscription* subscription = subscriber_.Find(notice.told.subscription());
+    const bool begins = notice.lagging_since >= now && subscription != nullptr;
+    return context_->episodes->Raise(who, notice.extent, notice.told.cause(),
+                                     begins ? OriginsOf(subscription->queue(), now) : EpisodeOrigins());
+  }
+  const v1::Reason reason = end_ != nullptr ? end_->reason : notice.ended;
+  context_->episodes->End(
+      who, notice.extent, notice.told.cause(),
+      reason == v1::REASON_UNSPECIFIED ? EpisodeOutcome::kRecovered : EpisodeOutcome::kEnded, reason, now);
+}
+
+void Session::RememberProgress() {
+  if (context_->episodes == nullptr) return;
+  subscriber_.ForEachLagging([&](const Subscription* subscription, absl::Time) {
+    context_->episodes->Update({{context_->shard, subscriber_.token()}, subscription->id},
+                               subscriber_.lag_extent(*subscription));
+  });
+}
+
+// Publishers by what the sampler knows of the topics. Those of other shards it does not know.
+EpisodeOrigins Session::OriginsOf(const SendQueue& queue, absl::Time now) const {
+  EpisodeOrigins origins = {.topics = TopicsOf(queue), .publishers = {}};
+  for (const EpisodeShare& topic : origins.topics) {
+    for (const PublisherShare& one : context_->topics.PublishersOf(topic.name, now)) {
+      AddShare(one.publisher, one.share * topic.share, &origins.publishers);
+    }
+  }
+  KeepLargest(&origins.publishers);
+  return origins;
+}
+
+void Session::RememberCut(const Subscription& subscription, absl::Time since, v1::Reason reason,
+                          const LagFinding& lag, absl::Time now) {
+  if (context_->episodes == nullptr) return;
+  const bool lagged = subscription.lagging == Subscription::Lagging::kYes;
+  LagExtent extent = lagged ? subscriber_.lag_extent(subscription) : LagExtent();
+  const SendQueue& queue = subscription.queue();
+  extent.pending_bytes_peak = std::max(extent.pending_bytes_peak, queue.pending_bytes());
+  extent.pending_messages_peak = std::max(extent.pending_messages_peak, queue.pending_messages());
+  // What waits is lost with it.
+  extent.dropped += queue.pending_messages();
+  const Nearness nearest = NearestLimit(queue.state(), *subscription.limits, now);
+  if (nearest.share >= extent.limit_share_peak) {
+    extent.limit_share_peak = nearest.share;
+    extent.nearest_limit = nearest.limit;
+  }
+  context_->episodes->End(
+      {.consumer = {{context_->shard, subscriber_.token()}, subscription.id},
+       .client_name = client_name_,
+       .address = peer_,
+       .filter = subscription.group == nullptr ? std::string_view() : subscription.group->filter(),
+       .policy = subscription.policy,
+       .since = since},
+      extent, lag.cause, EpisodeOutcome::kDisconnected, reason, now);
+}
+
+// All that lagged. If none had come to that yet, the one that went over its limit, or of which most waits.
+void Session::RememberCuts(const LagFinding& lag, absl::Time now) {
+  const Subscription* fullest = subscriber_.Find(end_->subscription);
+  bool lagged = false;
+  subscriber_.ForEachPending([&](const Subscription* subscription) {
+    const absl::Time since = subscriber_.lagging_since(*subscription);
+    if (since < absl::InfiniteFuture()) {
+      lagged = true;
+      RememberCut(*subscription, since, end_->reason, lag, now);
+    } else if (fullest == nullptr || (end_->subscription == 0 && subscription->queue().pending_bytes() >
+                                                                     fullest->queue().pending_bytes())) {
+      fullest = subscription;
+    }
+  });
+  if (!lagged && fullest != nullptr) {
+    RememberCut(*fullest, std::min(now, subscriber_.stall().since), end_->reason, lag, now);
   }
 }
 
@@ -724,7 +817,10 @@ void Session::EndCutSubscriptions(absl::Time now) {
       context_->fan_out.Settle(group, now);
       if (subscription->ended != v1::REASON_UNSPECIFIED) continue;  // what it got just now was the last
       LogCut(over, *subscription, now);
-      PublishCut(Ends::kSubscription, over, {.cause = v1::LAG_CAUSE_APPLICATION}, now);
+      const LagFinding lag = {.cause = v1::LAG_CAUSE_APPLICATION};
+      PublishCut(Ends::kSubscription, over, lag, now);
+      RememberCut(*subscription, std::min(now, subscriber_.lagging_since(*subscription)), over.reason, lag,
+                  now);
       context_->index.Detach(subscription);
       context_->counters.subscriptions.Add(-1);
       if (group->kind() == GroupKind::kDealt) dealt_again = context_->fan_out.DealAgain(group, subscription);
@@ -825,7 +921,10 @@ void Session::CheckDeadlines(absl::Time now) {
                        .limit = ToWireMilliseconds(limits.frame_timeout),
                        .value = ToWireMilliseconds(now - heard_at_)});
   }
-  if (now >= subscriber_.NextCheck()) subscriber_.Check(&transport_, now);
+  if (now >= subscriber_.NextCheck()) {
+    subscriber_.Check(&transport_, now);
+    RememberProgress();
+  }
   if (limits.ping_interval > absl::ZeroDuration()) CheckLifeSigns(now);
 }
 
@@ -966,6 +1065,7 @@ void Session::SayGoodbye(absl::Time now) {
     ++cuts_in_a_row_;
     lag = subscriber_.ConcludeLag(&transport_, now);
     PublishCut(Ends::kSession, {end_->reason, end_->limit, end_->value, end_->subscription, {}}, lag, now);
+    RememberCuts(lag, now);
   }
   v1::Goodbye goodbye = MakeGoodbye(now);
   LogEnd(goodbye, lag, now);

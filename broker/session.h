@@ -37,12 +37,14 @@
 #include "broker/core/session_writer.h"
 #include "broker/core/subscriber.h"
 #include "broker/core/transport.h"
+#include "broker/episodes.h"
 #include "broker/log.h"
 #include "broker/net/address.h"
 #include "broker/net/poller.h"
 #include "broker/net/socket.h"
 #include "broker/session_limits.h"
 #include "broker/session_records.h"
+#include "broker/topic_sampler.h"
 #include "metrics/counters.h"
 #include "protocol/sluice.pb.h"
 
@@ -66,6 +68,10 @@ struct SessionContext {
   RateLimit lagging_lines{10, 100};
   // Of what is told to others about slow consumers; null: nobody listens.
   ConsumerEvents* events = nullptr;
+  // Where they are remembered, under this shard's number; null: nowhere.
+  Episodes* episodes = nullptr;
+  uint32_t shard = 0;
+  TopicSampler topics = {};
   // The shard's turn that is going on, from 1, and the last one that every shard has done.
   uint64_t turn = 0;
   uint64_t turn_done = 0;
@@ -164,8 +170,16 @@ class Session {
     return subscriber_.blocked() ? net::Interest::kReadWrite : net::Interest::kRead;
   }
 
+  // For an operator: the session ends as if its client had been cut, with the reason "kicked".
+  void Kick() { EndBecause({.reason = v1::REASON_KICKED, .text = "disconnected by an operator"}); }
+
   int fd() { return transport_.socket().fd(); }
   const Subscriber& subscriber() const { return subscriber_; }
+  std::string_view client_name() const { return client_name_; }
+  const std::string& address() const { return peer_; }
+  absl::Time began_at() const { return began_at_; }
+  // What the kernel holds for it that the client has not acknowledged.
+  uint64_t KernelBytes() const { return transport_.socket().UnsentBytes(); }
 
  private:
   enum class State : uint8_t {
@@ -204,7 +218,7 @@ class Session {
 
   void HandleInput(absl::Time now);
   void HandleFrame(const ReceivedFrame& frame, absl::Time now);
-  void OnPublish(const ReceivedFrame& frame);
+  void OnPublish(const ReceivedFrame& frame, absl::Time now);
   void OnConnect(const v1::Connect& connect, absl::Time now);
   void OnSubscribe(const v1::Subscribe& subscribe, absl::Time now);
   void OnUnsubscribe(const v1::Unsubscribe& unsubscribe, absl::Time now);
@@ -226,6 +240,14 @@ class Session {
   void LogEnd(const v1::Goodbye& goodbye, const LagFinding& lag, absl::Time now) const;
   // Tell others of it.
   void PublishLag(absl::Time now);
+  void PublishLag(const Subscriber::LagNotice& notice, absl::Time now);
+  // Remember it.
+  void RememberLag(const Subscriber::LagNotice& notice, absl::Time now);
+  void RememberProgress();
+  EpisodeOrigins OriginsOf(const SendQueue& queue, absl::Time now) const;
+  void RememberCut(const Subscription& subscription, absl::Time since, v1::Reason reason,
+                   const LagFinding& lag, absl::Time now);
+  void RememberCuts(const LagFinding& lag, absl::Time now);
   enum class Ends { kSession, kSubscription };
   void PublishCut(Ends ends, const OverLimit& over, const LagFinding& lag, absl::Time now);
   bool PublishesAbout(v1::ConsumerEvent::Kind kind) const;

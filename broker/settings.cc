@@ -36,7 +36,15 @@ using C = Config;
 constexpr Setting kSettings[] = {
     {"listen", "", "listen", K::kAddress, &C::listen, "where clients connect; port 0 lets the system choose"},
     {"http", "", "http", K::kAddressOrOff, &C::http,
-     "where /metrics, /healthz and /readyz are served; 'off': nowhere"},
+     "where the status page, /metrics, /api/, /healthz and /readyz are served; 'off': nowhere"},
+    {"http-token-file", "", "http_token_file", K::kPath, &C::http_token_file,
+     "file whose first line is the token that DELETE /api/consumers/ID and POST /api/drain must show; empty: "
+     "nobody "
+     "may do that over HTTP"},
+    {"dashboard-url", "", "dashboard_url", K::kUrl, &C::dashboard_url,
+     "where the dashboards are, for the link on the status page; empty: no link"},
+    {"top-consumers", "", "top_consumers", K::kCount, &C::top_consumers,
+     "consumers that /metrics shows by name: those with the most pending bytes", 1, 100, "none"},
     {"ports-file", "", "ports_file", K::kPath, &C::ports_file,
      "write the addresses in use to this file once the broker is ready, as lines 'listen=HOST:PORT' and "
      "'http=HOST:PORT'; empty: no file"},
@@ -262,7 +270,11 @@ absl::Status AssignText(const Setting& setting, std::string_view text, std::stri
   if (text.find('\0') != std::string_view::npos) return Refuse(setting, text, "holds a zero byte");
   // The file, in which --print-config shows it, can say nothing else.
   if (!IsValidUtf8(text)) return Refuse(setting, text, "is not valid UTF-8");
-  if (setting.kind != K::kPath) {
+  if (setting.kind == K::kUrl) {
+    if (!text.empty() && !text.starts_with("http://") && !text.starts_with("https://")) {
+      return Refuse(setting, text, "is no such address");
+    }
+  } else if (setting.kind != K::kPath) {
     absl::Status status = CheckAddress(setting, text);
     if (!status.ok()) return status;
   }
@@ -293,6 +305,8 @@ std::string_view Setting::ValueName() const {
       return "HOST:PORT";
     case K::kPath:
       return "FILE";
+    case K::kUrl:
+      return "URL";
     case K::kCount:
       return "N";
     case K::kBytes:
@@ -319,6 +333,8 @@ std::string Setting::Allowed() const {
       return "HOST:PORT or off";
     case K::kPath:
       return "a path";
+    case K::kUrl:
+      return "http://... or https://...";
     case K::kLogLevel:
       return Names(kLevels);
     case K::kLogFormat:
@@ -338,6 +354,12 @@ std::string Setting::Allowed() const {
 }
 
 std::span<const Setting> Settings() { return kSettings; }
+
+bool CanChangeAtRunTime(const Setting& setting) {
+  if (setting.section == "timeouts") return true;
+  if (setting.section == "limits") return setting.key != "connections_max" && setting.key != "memory_budget";
+  return setting.Path() == "log.level" || setting.Path() == "sys_topics";
+}
 
 const Setting* FindSetting(std::string_view path) {
   const auto found = std::find_if(std::begin(kSettings), std::end(kSettings),

@@ -20,6 +20,7 @@ enum class SettingKind {
   kAddress,
   kAddressOrOff,
   kPath,
+  kUrl,
   kCount,
   kBytes,
   kDuration,
@@ -60,6 +61,9 @@ std::span<const Setting> Settings();
 
 // By "limits.pending_bytes_max"; nullptr when there is none.
 const Setting* FindSetting(std::string_view path);
+
+// Whether a broker that runs can take another value of it; the others need a restart.
+bool CanChangeAtRunTime(const Setting& setting);
 
 // Reads `text` into its member. kInvalidArgument: what is wrong with it and what is allowed.
 absl::Status Assign(const Setting& setting, std::string_view text, Config* config);

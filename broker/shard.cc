@@ -6,6 +6,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "broker/clock.h"
 
 namespace sluice {
@@ -21,6 +22,8 @@ constexpr absl::Duration kHouseKeepEvery = absl::Seconds(1);
 constexpr absl::Duration kMemoryLookEvery = absl::Milliseconds(10);
 // How soon a publisher is read again that waited for a consumer of another shard.
 constexpr absl::Duration kHeldUpLookEvery = absl::Milliseconds(10);
+// How much of a survey one turn looks at: about a quarter of a millisecond.
+constexpr size_t kTurnSurveyWork = 2048;
 // Those over the maximum who are told so at the same time; more are closed without a word.
 constexpr uint64_t kTurnedAwayMax = 64;
 
@@ -36,7 +39,7 @@ uint64_t TokenOf(size_t place, uint32_t generation) {
 
 absl::StatusOr<std::unique_ptr<Shard>> Shard::Create(const ShardOptions& options, const SessionLimits* limits,
                                                      MemoryAccount* memory, SessionRecords* records,
-                                                     Logger* log) {
+                                                     Episodes* episodes, Logger* log) {
   absl::StatusOr<net::Poller> poller = net::Poller::Create();
   if (!poller.ok()) return poller.status();
   absl::StatusOr<net::Wakeup> wakeup = net::Wakeup::Create();
@@ -44,12 +47,13 @@ absl::StatusOr<std::unique_ptr<Shard>> Shard::Create(const ShardOptions& options
   const absl::Status added = poller->Add(wakeup->fd(), kWakeupToken, net::Interest::kReadLevel);
   if (!added.ok()) return added;
   return std::unique_ptr<Shard>(
-      new Shard(options, limits, memory, records, log, *std::move(poller), *std::move(wakeup)));
+      new Shard(options, limits, memory, records, episodes, log, *std::move(poller), *std::move(wakeup)));
 }
 
 Shard::Shard(const ShardOptions& options, const SessionLimits* limits, MemoryAccount* memory,
-             SessionRecords* records, Logger* log, net::Poller poller, net::Wakeup wakeup)
+             SessionRecords* records, Episodes* episodes, Logger* log, net::Poller poller, net::Wakeup wakeup)
     : log_(log),
+      limits_(*limits),
       poller_(std::move(poller)),
       wakeup_(std::move(wakeup)),
       pool_(options.chunk_bytes, memory),
@@ -59,12 +63,13 @@ Shard::Shard(const ShardOptions& options, const SessionLimits* limits, MemoryAcc
       index_(options.match_cache_topics),
       fan_out_(&pool_),
       events_(&index_, &fan_out_, &read_chunk_),
-      context_{*limits,   index_,         fan_out_,  read_chunk_, *scratch_, *memory,
+      context_{limits_,   index_,         fan_out_,  read_chunk_, *scratch_, *memory,
                backlogs_, shared_limits_, counters_, *records,    *log},
       refused_lines_(1),
       next_housekeeping_(MonotonicNow()),
       last_turn_ns_(absl::ToUnixNanos(MonotonicNow())) {
   context_.events = &events_;
+  context_.episodes = episodes;
 }
 
 absl::Status Shard::Listen(net::ListenerSocket listener, const net::SocketOptions& options,
@@ -76,6 +81,7 @@ absl::Status Shard::Listen(net::ListenerSocket listener, const net::SocketOption
 
 void Shard::SetPeers(uint32_t index, const std::vector<std::unique_ptr<Shard>>& shards) {
   index_of_this_ = index;
+  context_.shard = index;
   for (const auto& shard : shards) shards_.push_back(shard.get());
   if (shards_.size() > 1) outbox_.emplace(index, shards_.size());
 }
@@ -135,6 +141,7 @@ void Shard::Turn() {
   ResumeHeldUp(now);
   SendMail();
   index_.RemoveEmptyGroups();
+  ContinueSurveys(now);
   HouseKeep(now);
 
   const absl::Time ended = MonotonicNow();
@@ -147,8 +154,10 @@ void Shard::Turn() {
 }
 
 absl::Duration Shard::WaitMax(absl::Time before) const {
-  if (!to_read_.empty() || !to_flush_.empty() || !fan_out_.idle() || !to_answer_.empty() || !events_.empty())
+  if (!to_read_.empty() || !to_flush_.empty() || !fan_out_.idle() || !to_answer_.empty() ||
+      !events_.empty() || !surveys_.empty()) {
     return absl::ZeroDuration();
+  }
   absl::Time next = std::min({deadlines_.next(), next_housekeeping_, next_look_at_held_up_});
   const absl::Time now = before - clock_.late_total();
   // Another shard may free it.
@@ -211,7 +220,12 @@ void Shard::RunCommands(absl::Time now) {
   }
   for (ShardCommand& command : commands) {
     if (const auto* drain = std::get_if<DrainCommand>(&command)) Drain(now, drain->deliver_for);
-    if (const auto* ask = std::get_if<AskDistributionCommand>(&command)) Answer(ask->answer.get());
+    if (auto* survey = std::get_if<SurveyCommand>(&command)) {
+      surveys_.push_back({survey->task, ConsumerSurvey(survey->task->request, index_of_this_)});
+    }
+    if (const auto* topics = std::get_if<TopicsCommand>(&command)) ListTopics(topics->task.get(), now);
+    if (const auto* kick = std::get_if<KickCommand>(&command)) Kick(kick->task.get());
+    if (const auto* changed = std::get_if<LimitsCommand>(&command)) limits_ = *changed->limits;
     if (auto* adopt = std::get_if<AdoptCommand>(&command)) {
       if (phase_ == Phase::kServing) Add(std::move(adopt->accepted), now);
     }
@@ -691,15 +705,53 @@ void Shard::Drain(absl::Time now, absl::Duration deliver_for) {
   }
 }
 
-void Shard::Answer(DistributionAnswer* answer) const {
-  for (const Place& place : places_) {
-    if (place.session == nullptr) continue;
-    place.session->subscriber().ForEachSubscription([&](const Subscription* subscription) {
-      answer->pending_bytes.Observe(subscription->queue().pending_bytes());
-      answer->pending_messages.Observe(subscription->queue().pending_messages());
-    });
+void Shard::Kick(KickTask* task) {
+  Place* place = Find(task->token);
+  if (place == nullptr || place->session->closing()) {
+    return task->outcome.set_value(KickTask::Outcome::kNotFound);
   }
-  answer->ready.set_value();
+  place->session->Kick();
+  Touch(task->token, place);
+  task->outcome.set_value(KickTask::Outcome::kKicked);
+}
+
+void Shard::ListTopics(TopicsTask* task, absl::Time now) {
+  TopicsTask::Answer answer;
+  answer.loudest = context_.topics.Loudest(task->loudest_max, now);
+  for (const std::string& topic : task->count_for) {
+    uint64_t subscribers = 0;
+    for (const FilterGroup* group : index_.Match(topic)) subscribers += group->members.size();
+    answer.subscribers.push_back(subscribers);
+  }
+  task->answer.set_value(std::move(answer));
+}
+
+void Shard::ContinueSurveys(absl::Time now) {
+  for (size_t work = 0; !surveys_.empty() && work < kTurnSurveyWork;) {
+    Survey& survey = surveys_.front();
+    for (; survey.next_place < places_.size() && work < kTurnSurveyWork; ++survey.next_place, ++work) {
+      const Place& place = places_[survey.next_place];
+      if (place.session != nullptr) work += survey.found.Look(*place.session, now);
+    }
+    if (survey.next_place < places_.size()) return;
+    survey.task->answer.set_value(FinishSurvey(&survey.found, now));
+    surveys_.pop_front();
+  }
+}
+
+SurveyAnswer Shard::FinishSurvey(ConsumerSurvey* survey, absl::Time now) {
+  SurveyAnswer answer;
+  answer.distributions = survey->distributions();
+  const absl::Time wall = absl::Now();
+  for (const ConsumerSurvey::Found& found : survey->TakeFirst()) {
+    const Place* place = Find(found.token);
+    if (place == nullptr) continue;
+    const Subscription* subscription = place->session->subscriber().Find(found.subscription);
+    if (subscription == nullptr) continue;
+    answer.consumers.push_back(
+        {found.key, DescribeConsumer(*place->session, *subscription, index_of_this_, now, wall)});
+  }
+  return answer;
 }
 
 }  // namespace sluice

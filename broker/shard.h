@@ -31,41 +31,71 @@
 #include "absl/time/time.h"
 #include "broker/acceptor.h"
 #include "broker/consumer_events.h"
+#include "broker/consumer_survey.h"
 #include "broker/core/chunk.h"
 #include "broker/core/deadline_queue.h"
 #include "broker/core/fan_out.h"
 #include "broker/core/filter_index.h"
 #include "broker/core/lateness.h"
 #include "broker/core/session_writer.h"
+#include "broker/episodes.h"
 #include "broker/log.h"
 #include "broker/mailbox.h"
 #include "broker/net/poller.h"
 #include "broker/net/wakeup.h"
 #include "broker/session.h"
 #include "metrics/counters.h"
+#include "metrics/survey.h"
 #include "protocol/mutex.h"
 
 namespace sluice {
 
-// What the exporter wants to know of a shard's subscriptions.
-struct DistributionAnswer {
-  Distribution pending_bytes;
-  Distribution pending_messages;
-  std::promise<void> ready;
+// A survey of a shard's subscriptions, which takes as many turns as it needs.
+struct SurveyTask {
+  SurveyRequest request;
+  std::promise<SurveyAnswer> answer;
+};
+// The topics that most is published on here, and how many subscriptions here get what is published on others.
+struct TopicsTask {
+  size_t loudest_max = 0;
+  std::vector<std::string> count_for;
+  struct Answer {
+    std::vector<SampledTopic> loudest;
+    // For each of count_for.
+    std::vector<uint64_t> subscribers;
+  };
+  std::promise<Answer> answer;
+};
+// Ends a session; the answer says whether there is one of that name.
+struct KickTask {
+  uint64_t token = 0;
+  enum class Outcome { kKicked, kNotFound };
+  std::promise<Outcome> outcome;
 };
 
 // Serve no new connection, deliver what is queued, say goodbye, end.
 struct DrainCommand {
   absl::Duration deliver_for;
 };
-struct AskDistributionCommand {
-  std::shared_ptr<DistributionAnswer> answer;
+struct SurveyCommand {
+  std::shared_ptr<SurveyTask> task;
+};
+struct TopicsCommand {
+  std::shared_ptr<TopicsTask> task;
+};
+struct KickCommand {
+  std::shared_ptr<KickTask> task;
+};
+// From now on these limits apply, to what was accepted before as well; what a subscription has been granted it keeps.
+struct LimitsCommand {
+  std::shared_ptr<const SessionLimits> limits;
 };
 // Serve this connection, which another shard has accepted.
 struct AdoptCommand {
   Accepted accepted;
 };
-using ShardCommand = std::variant<DrainCommand, AskDistributionCommand, AdoptCommand>;
+using ShardCommand =
+    std::variant<DrainCommand, SurveyCommand, TopicsCommand, KickCommand, LimitsCommand, AdoptCommand>;
 
 struct ShardOptions {
   uint32_t chunk_bytes = 256 << 10;
@@ -74,10 +104,11 @@ struct ShardOptions {
 
 class Shard {
  public:
-  // Everything pointed to outlives the shard. Fails when the process is out of descriptors.
+  // Everything pointed to outlives the shard, but for the limits. Fails when the process is out of descriptors.
   static absl::StatusOr<std::unique_ptr<Shard>> Create(const ShardOptions& options,
                                                        const SessionLimits* limits, MemoryAccount* memory,
-                                                       SessionRecords* records, Logger* log);
+                                                       SessionRecords* records, Episodes* episodes,
+                                                       Logger* log);
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
 
@@ -114,7 +145,7 @@ class Shard {
   };
 
   Shard(const ShardOptions& options, const SessionLimits* limits, MemoryAccount* memory,
-        SessionRecords* records, Logger* log, net::Poller poller, net::Wakeup wakeup);
+        SessionRecords* records, Episodes* episodes, Logger* log, net::Poller poller, net::Wakeup wakeup);
 
   bool AllDrained();
   void Turn();
@@ -154,9 +185,13 @@ class Shard {
   void Touch(uint64_t token, Place* place);
 
   void Drain(absl::Time now, absl::Duration deliver_for);
-  void Answer(DistributionAnswer* answer) const;
+  void Kick(KickTask* task);
+  void ListTopics(TopicsTask* task, absl::Time now);
+  void ContinueSurveys(absl::Time now);
+  SurveyAnswer FinishSurvey(ConsumerSurvey* survey, absl::Time now);
 
   Logger* const log_;
+  SessionLimits limits_;
   net::Poller poller_;
   net::Wakeup wakeup_;
   ShardCounters counters_;
@@ -182,6 +217,14 @@ class Shard {
   FairClock clock_;
   DeadlineQueue deadlines_;
   absl::Time next_housekeeping_;
+
+  // In turn; the first one goes on with the session at its place.
+  struct Survey {
+    std::shared_ptr<SurveyTask> task;
+    ConsumerSurvey found;
+    size_t next_place = 0;
+  };
+  std::deque<Survey> surveys_;
 
   // Sessions with more to read, in turn.
   std::deque<uint64_t> to_read_;

@@ -144,39 +144,53 @@ struct alignas(64) ShardCounters {
   Counter memory_paused;  // a publisher had to wait for room
 };
 
-// How a quantity is spread over the subscriptions at one moment: in buckets of powers of four from 1 to 4^15
-// (1 Gi), one for zero and one above. Not for the hot path: a shard fills one when the exporter asks.
+// How a quantity is spread over the subscriptions at one moment: how many have at most each of the bounds, and
+// more than all of them. Not for the hot path: a shard fills one when it is asked.
 //
 // Thread safety: none; one thread at a time.
-class Distribution {
+template <typename Bounds>
+class DistributionOver {
  public:
-  static constexpr size_t kBounds = 17;
-  static constexpr std::array<uint64_t, kBounds> kBoundValues = [] {
-    std::array<uint64_t, kBounds> bounds{};  // the first stays 0
-    uint64_t value = 1;
-    for (size_t i = 1; i < kBounds; ++i, value *= 4) bounds[i] = value;
-    return bounds;
-  }();
+  static constexpr auto kBoundValues = Bounds::Values();
+  static constexpr size_t kBounds = kBoundValues.size();
+  using Value = typename decltype(kBoundValues)::value_type;
 
-  void Observe(uint64_t value) {
+  void Observe(Value value, uint64_t subscriptions = 1) {
     size_t bucket = 0;
     while (bucket < kBounds && value > kBoundValues[bucket]) ++bucket;
-    ++counts_[bucket];
-    sum_ += value;
+    counts_[bucket] += subscriptions;
+    sum_ += value * static_cast<Value>(subscriptions);
   }
-  void Merge(const Distribution& other) {
+  void Merge(const DistributionOver& other) {
     for (size_t i = 0; i <= kBounds; ++i) counts_[i] += other.counts_[i];
     sum_ += other.sum_;
   }
 
   // As in DurationHistogram.
   uint64_t BucketCount(size_t bucket) const { return counts_[bucket]; }
-  uint64_t Sum() const { return sum_; }
+  Value Sum() const { return sum_; }
 
  private:
   std::array<uint64_t, kBounds + 1> counts_{};
-  uint64_t sum_ = 0;
+  Value sum_{};
 };
+
+// 0, and the powers of four from 1 to 4^15 (1 Gi).
+struct PowersOfFour {
+  static constexpr std::array<uint64_t, 17> Values() {
+    std::array<uint64_t, 17> bounds{};  // the first stays 0
+    uint64_t value = 1;
+    for (size_t i = 1; i < bounds.size(); ++i, value *= 4) bounds[i] = value;
+    return bounds;
+  }
+};
+using Distribution = DistributionOver<PowersOfFour>;
+
+// Parts of a limit; with the marks at which an episode of lagging begins and ends.
+struct SharesOfALimit {
+  static constexpr std::array<double, 6> Values() { return {0.1, 0.25, 0.5, 0.75, 0.9, 1}; }
+};
+using ShareDistribution = DistributionOver<SharesOfALimit>;
 
 }  // namespace sluice
 

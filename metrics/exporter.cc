@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "broker/net/address.h"
+#include "metrics/admin_api.h"
 #include "metrics/families.h"
 #include "metrics/http_pages.h"
 #include "metrics/http_server.h"
@@ -31,31 +32,47 @@ HttpResponse FromStatus(const absl::Status& status) {
 
 class Exporter::Pages : public HttpPages {
  public:
-  Pages(BuildInfo build, SnapshotSource* source) : build_(std::move(build)), source_(source) {}
+  Pages(ExporterOptions options, SnapshotSource* source)
+      : options_(std::move(options)), source_(source), api_(options_.actions_token, source) {}
 
-  std::optional<HttpResponse> Page(std::string_view path) override;
-  HttpResponse SlowPage() override;
+  std::optional<HttpResponse> Page(const HttpRequest& request) override;
+  HttpResponse SlowPage(const HttpTarget& target) override;
 
  private:
-  const BuildInfo build_;
+  HttpResponse Metrics();
+
+  const ExporterOptions options_;
   SnapshotSource* const source_;
-  ProcessReader process_;  // of the thread that builds the slow page
+  // Of the thread that builds slow pages.
+  AdminApi api_;
+  ProcessReader process_;
 };
 
-std::optional<HttpResponse> Exporter::Pages::Page(std::string_view path) {
-  if (path == "/metrics") return std::nullopt;
-  if (path == "/healthz") return FromStatus(source_->Healthy());
-  if (path == "/readyz") return FromStatus(source_->Ready());
-  return HttpResponse{404, "not here: try /metrics, /healthz or /readyz\n"};
+std::optional<HttpResponse> Exporter::Pages::Page(const HttpRequest& request) {
+  if (request.path.starts_with("/api/")) return std::nullopt;
+  if (request.method != "GET") return MethodNotAllowed("GET, HEAD");
+  if (request.path == "/metrics") return std::nullopt;
+  if (request.path == "/healthz") return FromStatus(source_->Healthy());
+  if (request.path == "/readyz") return FromStatus(source_->Ready());
+  return HttpResponse{404, "not here: try /metrics, /healthz, /readyz or /api/consumers\n"};
 }
 
-HttpResponse Exporter::Pages::SlowPage() {
+HttpResponse Exporter::Pages::SlowPage(const HttpTarget& target) {
+  return target.path == "/metrics" ? Metrics() : api_.Answer(target);
+}
+
+HttpResponse Exporter::Pages::Metrics() {
   std::vector<prometheus::MetricFamily> families = CounterFamilies(source_->Counters());
   const auto append = [&families](std::vector<prometheus::MetricFamily> more) {
     families.insert(families.end(), std::make_move_iterator(more.begin()),
                     std::make_move_iterator(more.end()));
   };
-  append(BrokerFamilies(build_, source_->AskDistributions(kAskTimeout), source_->Memory()));
+  SurveyRequest request;
+  request.consumers_max = options_.top_consumers;
+  const SurveyAnswer survey = source_->Survey(request, kAskTimeout);
+  append(BrokerFamilies(options_.build, survey.distributions, source_->Memory()));
+  append(ConsumerFamilies(survey.consumers));
+  append(LimitFamilies(source_->Describe()));
   append(ProcessFamilies(process_.Read()));
   std::ostringstream text;
   prometheus::TextSerializer().Serialize(text, families);
@@ -66,12 +83,12 @@ Exporter::Exporter() = default;
 
 Exporter::~Exporter() = default;
 
-absl::StatusOr<std::unique_ptr<Exporter>> Exporter::Start(const std::string& listen, BuildInfo build,
+absl::StatusOr<std::unique_ptr<Exporter>> Exporter::Start(const std::string& listen, ExporterOptions options,
                                                           SnapshotSource* source) {
   absl::StatusOr<net::HostPort> where = net::HostPort::Parse(listen);
   if (!where.ok()) return where.status();
   std::unique_ptr<Exporter> exporter(new Exporter());
-  exporter->pages_ = std::make_unique<Pages>(std::move(build), source);
+  exporter->pages_ = std::make_unique<Pages>(std::move(options), source);
   absl::StatusOr<std::unique_ptr<HttpServer>> server = HttpServer::Start(*where, {}, exporter->pages_.get());
   if (!server.ok()) return server.status();
   exporter->server_ = *std::move(server);

@@ -1,7 +1,7 @@
 // The broker's HTTP side: GET /metrics for Prometheus, /healthz and /readyz for whoever watches over the
-// process.
+// process, /api/ for operators (metrics/admin_api.h).
 //
-//   auto exporter = Exporter::Start("127.0.0.1:7585", build, &source);
+//   auto exporter = Exporter::Start("127.0.0.1:7585", options, &source);
 //   if (!exporter.ok()) ...;                        // port in use, no permission, bad address
 //   fmt::print("http://127.0.0.1:{}\n", (*exporter)->port());
 //
@@ -19,18 +19,11 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "metrics/counters.h"
+#include "metrics/survey.h"
 
 namespace sluice {
 
 class HttpServer;
-
-// What the shards say about their subscriptions when they are asked.
-struct SubscriptionDistributions {
-  Distribution pending_bytes;
-  Distribution pending_messages;
-  // Shards that did not answer in time: their subscriptions are missing above.
-  uint32_t shards_missing = 0;
-};
 
 // Unique memory that queues and read buffers keep alive, and how much it may be.
 struct MemoryUse {
@@ -41,6 +34,7 @@ struct MemoryUse {
 // Where the exporter gets its numbers. Implemented by the broker; must outlive the exporter.
 //
 // Thread safety: called on the exporter's two threads: Healthy and Ready on one, the others on the other.
+// What waits for a shard waits no longer than `wait_max`.
 class SnapshotSource {
  public:
   virtual ~SnapshotSource() = default;
@@ -48,8 +42,23 @@ class SnapshotSource {
   // One per shard, in the order of the shards; the pointers stay valid as long as this object.
   virtual std::vector<const ShardCounters*> Counters() const = 0;
 
-  // Asks every shard and waits for the answers, but no longer than `wait_max`.
-  virtual SubscriptionDistributions AskDistributions(absl::Duration wait_max) = 0;
+  // Asks every shard.
+  virtual SurveyAnswer Survey(const SurveyRequest& request, absl::Duration wait_max) = 0;
+
+  // Ends the session. kNotFound: there is none of that name. kDeadlineExceeded: its shard does not answer.
+  virtual absl::Status Kick(const SessionName& session, absl::Duration wait_max) = 0;
+
+  // As SIGTERM does. Returns at once.
+  virtual void BeginDrain() = 0;
+
+  // Times that consumers lagged: the newest first, those that go on in front.
+  virtual admin::EpisodeList ListEpisodes(size_t episodes_max) const = 0;
+
+  // The topics that most is published on.
+  virtual admin::TopicList ListTopics(size_t topics_max, absl::Duration wait_max) = 0;
+
+  // What is not counted by shards: version, addresses, limits. The rest is left out.
+  virtual admin::BrokerInfo Describe() const = 0;
 
   virtual MemoryUse Memory() const = 0;
 
@@ -67,6 +76,14 @@ struct BuildInfo {
   std::string build_type;
 };
 
+struct ExporterOptions {
+  BuildInfo build = {};
+  // What a request must show that changes something; empty: nothing can be changed.
+  std::string actions_token = {};
+  // Consumers that stand on the page by name: those with the most pending bytes.
+  size_t top_consumers = 10;
+};
+
 // Serves from Start until its destruction, on two threads of its own: one for all connections, one that
 // builds the page. So /healthz and /readyz answer at once, whatever scrapes, slow clients and shards do;
 // scrapes that come while a page is being built share the next one. What slow clients and a process without
@@ -78,7 +95,7 @@ class Exporter {
   // `listen` is HOST:PORT or [IPV6]:PORT; port 0 lets the kernel choose. kInvalidArgument: not an address.
   // kAlreadyExists: in use. kPermissionDenied: may not bind it. kNotFound: no such host, or not an address of
   // this machine. kResourceExhausted: no descriptors, memory or threads.
-  static absl::StatusOr<std::unique_ptr<Exporter>> Start(const std::string& listen, BuildInfo build,
+  static absl::StatusOr<std::unique_ptr<Exporter>> Start(const std::string& listen, ExporterOptions options,
                                                          SnapshotSource* source);
 
   // Finishes the answers that are due, at most about a second.

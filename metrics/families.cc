@@ -1,5 +1,8 @@
 #include "metrics/families.h"
 
+#include <fmt/format.h>
+
+#include <array>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -132,11 +135,18 @@ std::vector<ClientMetric> Values(const Shards& shards, Member member, const Metr
   return metrics;
 }
 
-MetricFamily DistributionFamily(std::string_view name, std::string_view help,
-                                const Distribution& distribution) {
-  MetricFamily family = Family(name, help, MetricType::Histogram);
-  family.metric.push_back(HistogramValue(Distribution::kBoundValues, 1,
-                                         static_cast<double>(distribution.Sum()),
+// `scale`: how many units of the distribution are one of the metric.
+template <typename Bounds>
+MetricFamily DistributionFamily(std::string_view name, std::string_view quantity,
+                                const DistributionOver<Bounds>& distribution, double scale = 1) {
+  MetricFamily family =
+      Family(name,
+             fmt::format("{} of each subscription at the moment of the scrape. Not cumulative: use it "
+                         "without rate().",
+                         quantity),
+             MetricType::Histogram);
+  family.metric.push_back(HistogramValue(DistributionOver<Bounds>::kBoundValues, scale,
+                                         static_cast<double>(distribution.Sum()) / scale,
                                          [&](size_t bucket) { return distribution.BucketCount(bucket); }));
   return family;
 }
@@ -181,18 +191,83 @@ std::vector<MetricFamily> BrokerFamilies(const BuildInfo& build,
                "What sluice_retained_bytes may be: over it queues are shed, and then publishers "
                "wait.",
                static_cast<double>(memory.budget_bytes)));
-  families.push_back(DistributionFamily("sluice_subscription_pending_bytes",
-                                        "Pending bytes of each subscription at the moment of the scrape. Not "
-                                        "cumulative: use it without rate().",
-                                        subscriptions.pending_bytes));
-  families.push_back(DistributionFamily("sluice_subscription_pending_messages",
-                                        "Pending messages of each subscription at the moment of the scrape. "
-                                        "Not cumulative: use it without rate().",
+  families.push_back(
+      DistributionFamily("sluice_subscription_pending_bytes", "Pending bytes", subscriptions.pending_bytes));
+  families.push_back(DistributionFamily("sluice_subscription_pending_messages", "Pending messages",
                                         subscriptions.pending_messages));
+  families.push_back(DistributionFamily("sluice_subscription_limit_share", "Used share of the nearest limit",
+                                        subscriptions.limit_share));
+  families.push_back(DistributionFamily("sluice_subscription_oldest_age_seconds",
+                                        "Age of the oldest message that waits, 0 where none does,",
+                                        subscriptions.oldest_age_ms, 1000));
+  families.push_back(OneGauge("sluice_oldest_age_seconds",
+                              "Age of the oldest message that waits for any subscription.",
+                              subscriptions.oldest_age_seconds_max));
   families.push_back(OneGauge("sluice_scrape_shards_missing",
-                              "Shards that did not answer this scrape in time: the two histograms of "
-                              "subscriptions are without them.",
+                              "Shards that did not answer this scrape in time: histograms of "
+                              "subscriptions and top consumers are without them.",
                               subscriptions.shards_missing));
+  return families;
+}
+
+std::vector<MetricFamily> ConsumerFamilies(const std::vector<SurveyedConsumer>& consumers) {
+  struct Shown {
+    std::string_view name;
+    std::string_view help;
+    double (admin::Consumer::*value)() const;
+  };
+  const std::array<Shown, 3> all_shown = {
+      Shown{"sluice_top_consumer_pending_bytes", "Pending bytes", &admin::Consumer::pending_bytes},
+      Shown{"sluice_top_consumer_limit_share", "Used share of the nearest limit",
+            &admin::Consumer::limit_share},
+      Shown{"sluice_top_consumer_oldest_age_seconds", "Age of the oldest message that waits",
+            &admin::Consumer::oldest_age_seconds}};
+  std::vector<MetricFamily> families;
+  for (const Shown& shown : all_shown) {
+    MetricFamily family =
+        Family(shown.name,
+               fmt::format("{} of each of the consumers with the most pending bytes. A series ends "
+                           "when its consumer is none of them any more.",
+                           shown.help),
+               MetricType::Gauge);
+    for (const SurveyedConsumer& one : consumers) {
+      if (one.key == 0) continue;
+      const admin::Consumer& consumer = one.consumer;
+      ClientMetric metric = GaugeValue((consumer.*shown.value)());
+      metric.label = {{"consumer", consumer.id()},
+                      {"client", Printable(consumer.client_name())},
+                      {"address", consumer.address()},
+                      {"filter", Printable(consumer.filter())}};
+      family.metric.push_back(std::move(metric));
+    }
+    families.push_back(std::move(family));
+  }
+  return families;
+}
+
+std::vector<MetricFamily> LimitFamilies(const admin::BrokerInfo& broker) {
+  const admin::Limits& limits = broker.default_limits();
+  std::vector<MetricFamily> families;
+  families.push_back(
+      OneGauge("sluice_pending_bytes_limit",
+               "Bytes that may wait for a subscription that asks for nothing else; 0: no limit.",
+               limits.pending_bytes_max()));
+  families.push_back(
+      OneGauge("sluice_pending_messages_limit",
+               "Messages that may wait for a subscription that asks for nothing else; 0: no limit.",
+               limits.pending_messages_max()));
+  families.push_back(
+      OneGauge("sluice_pending_age_limit_seconds",
+               "Time that a message may wait for a subscription that asks for nothing else; 0: no limit.",
+               limits.pending_age_max_seconds()));
+  families.push_back(OneGauge("sluice_session_bytes_limit",
+                              "Bytes that may wait for all subscriptions of a client; 0: no limit.",
+                              broker.session_bytes_max()));
+  families.push_back(OneGauge("sluice_write_timeout_seconds",
+                              "A client that takes nothing for so long is cut; 0: never.",
+                              broker.write_timeout_seconds()));
+  families.push_back(OneGauge("sluice_connections_limit", "Connections that may be open at a time.",
+                              broker.connections_max()));
   return families;
 }
 

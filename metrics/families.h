@@ -20,6 +20,10 @@ std::vector<prometheus::MetricFamily> CounterFamilies(const std::vector<const Sh
 std::vector<prometheus::MetricFamily> BrokerFamilies(const BuildInfo& build,
                                                      const SubscriptionDistributions& subscriptions,
                                                      const MemoryUse& memory);
+// The consumers given, by name: their series come and go with them.
+std::vector<prometheus::MetricFamily> ConsumerFamilies(const std::vector<SurveyedConsumer>& consumers);
+// What applies where nothing else was asked for, so that alerts can divide by it. 0: no limit.
+std::vector<prometheus::MetricFamily> LimitFamilies(const admin::BrokerInfo& broker);
 std::vector<prometheus::MetricFamily> ProcessFamilies(const ProcessStats& stats);
 
 }  // namespace sluice

@@ -13,6 +13,10 @@ const char* ReasonPhrase(int status) {
       return "OK";
     case 400:
       return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
     case 404:
       return "Not Found";
     case 405:
@@ -41,20 +45,26 @@ auto Guarded(Ask ask) -> decltype(ask()) {
 
 }  // namespace
 
-std::optional<HttpResponse> AskPage(HttpPages* pages, std::string_view path) {
-  return Guarded([&] { return pages->Page(path); });
+HttpResponse MethodNotAllowed(const std::string& allowed) {
+  return {.status = 405,
+          .body = fmt::format("only {}\n", allowed),
+          .fields = fmt::format("Allow: {}\r\n", allowed)};
 }
 
-HttpResponse AskSlowPage(HttpPages* pages) {
-  return Guarded([&] { return pages->SlowPage(); });
+std::optional<HttpResponse> AskPage(HttpPages* pages, const HttpRequest& request) {
+  return Guarded([&] { return pages->Page(request); });
+}
+
+HttpResponse AskSlowPage(HttpPages* pages, const HttpTarget& target) {
+  return Guarded([&] { return pages->SlowPage(target); });
 }
 
 std::string HeadOf(const HttpResponse& response) {
   return fmt::format(
       "HTTP/1.1 {} {}\r\n{}Content-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n"
-      "Connection: close\r\n\r\n",
-      response.status, ReasonPhrase(response.status), response.status == 405 ? "Allow: GET, HEAD\r\n" : "",
-      response.content_type, response.body.size());
+      "X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n",
+      response.status, ReasonPhrase(response.status), response.fields, response.content_type,
+      response.body.size());
 }
 
 }  // namespace sluice

@@ -22,8 +22,13 @@ bool IsVersion(std::string_view text, char* major) {
   return true;
 }
 
-// What a request line names, without what is no business of a path. Empty: nothing that could be one.
-std::string_view PathOf(std::string_view target) {
+// What a request line names: a path, and a query without the '?'. Without what is no business of them. An empty
+// path: nothing that could be one.
+struct Target {
+  std::string_view path;
+  std::string_view query;
+};
+Target ParseTarget(std::string_view target) {
   for (const std::string_view scheme : {"http://", "https://"}) {
     if (!target.starts_with(scheme)) continue;
     const size_t slash = target.find('/', scheme.size());
@@ -31,7 +36,9 @@ std::string_view PathOf(std::string_view target) {
     break;
   }
   if (target != "*" && !target.starts_with('/')) return {};
-  return target.substr(0, target.find_first_of("?#"));
+  target = target.substr(0, target.find('#'));
+  const size_t mark = target.find('?');
+  return {target.substr(0, mark), mark == std::string_view::npos ? "" : target.substr(mark + 1)};
 }
 
 HttpParse ParseRequestLine(std::string_view line, HttpRequest* request) {
@@ -45,9 +52,9 @@ HttpParse ParseRequestLine(std::string_view line, HttpRequest* request) {
     return HttpParse::kBadRequest;
   }
   if (major != '1') return HttpParse::kVersionNotSupported;
-  const std::string_view path = PathOf(target);
+  const auto [path, query] = ParseTarget(target);
   if (path.empty()) return HttpParse::kBadRequest;
-  *request = {method, path};
+  *request = {.method = method, .path = path, .query = query, .authorization = {}};
   return HttpParse::kOk;
 }
 
@@ -55,6 +62,19 @@ HttpParse ParseRequestLine(std::string_view line, HttpRequest* request) {
 std::string_view WithoutReturn(std::string_view line) {
   if (line.ends_with('\r')) line.remove_suffix(1);
   return line;
+}
+
+// Names of header fields have no case (RFC 9110, 5.1). `lower` is in lower case.
+bool EqualsIgnoringCase(std::string_view name, std::string_view lower) {
+  return std::equal(name.begin(), name.end(), lower.begin(), lower.end(), [](char a, char b) {
+    return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b;
+  });
+}
+
+std::string_view WithoutSpace(std::string_view value) {
+  while (value.starts_with(' ') || value.starts_with('\t')) value.remove_prefix(1);
+  while (value.ends_with(' ') || value.ends_with('\t')) value.remove_suffix(1);
+  return value;
 }
 
 }  // namespace
@@ -78,7 +98,12 @@ HttpParse ParseHttpRequest(std::string_view bytes, HttpRequest* request) {
   for (size_t start = line_end + 1;;) {
     const size_t end = bytes.find('\n', start);
     if (end == std::string_view::npos) return unended;
-    if (WithoutReturn(bytes.substr(start, end - start)).empty()) break;
+    const std::string_view field = WithoutReturn(bytes.substr(start, end - start));
+    if (field.empty()) break;
+    const size_t colon = field.find(':');
+    if (colon != std::string_view::npos && EqualsIgnoringCase(field.substr(0, colon), "authorization")) {
+      parsed.authorization = WithoutSpace(field.substr(colon + 1));
+    }
     start = end + 1;
   }
   *request = parsed;

@@ -1,4 +1,4 @@
-// The head of an HTTP request, as far as a server needs it that answers GET and HEAD and closes.
+// The head of an HTTP request, as far as a server needs it that answers and closes.
 //
 //   HttpRequest request;
 //   switch (ParseHttpRequest(bytes, &request)) {
@@ -27,12 +27,14 @@ enum class HttpParse {
 };
 
 struct HttpRequest {
-  std::string_view method;  // "GET"
-  std::string_view path;    // without query and, where a proxy was asked, without the host
+  std::string_view method;         // "GET"
+  std::string_view path;           // without query and, where a proxy was asked, without the host
+  std::string_view query;          // what stands behind the '?', as it came
+  std::string_view authorization;  // the header field; the last one, if there are several
 };
 
-// Looks at the request line and for the empty line that ends the head; header fields are not looked at.
-// `request` is filled with kOk only.
+// Looks at the request line, for the empty line that ends the head, and at the one header field that is in
+// HttpRequest. `request` is filled with kOk only.
 HttpParse ParseHttpRequest(std::string_view bytes, HttpRequest* request);
 
 }  // namespace sluice

@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <map>
 #include <span>
 #include <system_error>
@@ -99,7 +100,7 @@ class HttpServer::Loop {
   void OnEvent(const net::Event& event);
   void OnReadable(Connections::iterator at);
   void OnRequest(Connections::iterator at, const HttpRequest& request);
-  void BeginPage();
+  void AskSlowly(Connections::iterator at, HttpTarget target);
   void FinishPage();
   void Respond(Connections::iterator at, Page response);
   void Respond(Connections::iterator at, int status, std::string text);
@@ -126,9 +127,12 @@ class HttpServer::Loop {
   absl::Time now_ = absl::InfinitePast();
   Connections connections_;
   uint64_t next_token_ = kFirstConnectionToken;
-  // Who gets the page that is being built, and who the next.
-  std::vector<uint64_t> page_for_;
-  std::vector<uint64_t> next_page_for_;
+  // Slow pages and who gets them, in turn; the first is being built.
+  struct Job {
+    HttpTarget target;
+    std::vector<uint64_t> asked_by;
+  };
+  std::deque<Job> jobs_;
 
   PageBuilder builder_;
   std::thread thread_;
@@ -300,28 +304,41 @@ void HttpServer::Loop::OnReadable(Connections::iterator at) {
 void HttpServer::Loop::OnRequest(Connections::iterator at, const HttpRequest& request) {
   Connection& connection = at->second;
   connection.head_only = request.method == "HEAD";
-  if (request.method != "GET" && !connection.head_only) return Respond(at, 405, "only GET and HEAD\n");
-  std::optional<HttpResponse> page = AskPage(pages_, request.path);
+  HttpRequest asked = request;
+  if (connection.head_only) asked.method = "GET";
+  std::optional<HttpResponse> page = AskPage(pages_, asked);
   if (page.has_value()) return Respond(at, std::make_shared<const HttpResponse>(*std::move(page)));
   connection.state = Connection::State::kWaiting;
   connection.deadline = now_ + options_.response_timeout;
-  next_page_for_.push_back(at->first);
-  if (page_for_.empty()) BeginPage();
+  AskSlowly(at, {std::string(asked.method), std::string(asked.path), std::string(asked.query),
+                 std::string(asked.authorization)});
   Expect(at, net::Interest::kNothing);
 }
 
-void HttpServer::Loop::BeginPage() {
-  page_for_ = std::exchange(next_page_for_, {});
-  builder_.Begin();
+void HttpServer::Loop::AskSlowly(Connections::iterator at, HttpTarget target) {
+  // What is being built may show what was before the request.
+  if (target.method == "GET" && jobs_.size() > 1) {
+    const auto same =
+        std::find_if(jobs_.begin() + 1, jobs_.end(), [&](const Job& job) { return job.target == target; });
+    if (same != jobs_.end()) return same->asked_by.push_back(at->first);
+  }
+  jobs_.push_back({std::move(target), {at->first}});
+  if (jobs_.size() == 1) builder_.Begin(jobs_.front().target);
 }
 
 void HttpServer::Loop::FinishPage() {
   const Page page = builder_.Take();
   if (page == nullptr) return;
-  for (const uint64_t token : std::exchange(page_for_, {})) {
+  const std::vector<uint64_t> asked_by = std::move(jobs_.front().asked_by);
+  jobs_.pop_front();
+  const auto gone = [this](uint64_t token) { return !connections_.contains(token); };
+  while (!jobs_.empty() && std::all_of(jobs_.front().asked_by.begin(), jobs_.front().asked_by.end(), gone)) {
+    jobs_.pop_front();
+  }
+  if (!jobs_.empty()) builder_.Begin(jobs_.front().target);
+  for (const uint64_t token : asked_by) {
     if (const auto at = connections_.find(token); at != connections_.end()) Respond(at, page);
   }
-  if (!next_page_for_.empty()) BeginPage();
 }
 
 void HttpServer::Loop::Respond(Connections::iterator at, int status, std::string text) {

@@ -18,10 +18,10 @@ PageBuilder::~PageBuilder() {
   thread_.join();
 }
 
-void PageBuilder::Begin() {
+void PageBuilder::Begin(HttpTarget target) {
   {
     const std::scoped_lock lock(mutex_);
-    wanted_ = true;
+    wanted_ = std::move(target);
   }
   work_.notify_one();
 }
@@ -33,13 +33,14 @@ std::shared_ptr<const HttpResponse> PageBuilder::Take() {
 
 void PageBuilder::Run() {
   for (;;) {
+    std::optional<HttpTarget> target;
     {
       std::unique_lock lock(mutex_);
-      work_.wait(lock, [this] { return wanted_ || stopping_; });
+      work_.wait(lock, [this] { return wanted_.has_value() || stopping_; });
       if (stopping_) return;
-      wanted_ = false;
+      target = std::exchange(wanted_, std::nullopt);
     }
-    auto page = std::make_shared<const HttpResponse>(AskSlowPage(pages_));
+    auto page = std::make_shared<const HttpResponse>(AskSlowPage(pages_, *target));
     {
       const std::scoped_lock lock(mutex_);
       built_ = std::move(page);

@@ -1,6 +1,6 @@
 // Builds slow pages, one at a time, on a thread of its own. Internal to metrics.
 //
-//   builder.Begin();
+//   builder.Begin(target);
 //   ...                       // `wakeup` is notified when it is done
 //   if (std::shared_ptr<const HttpResponse> page = builder.Take()) ...
 //
@@ -11,6 +11,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "broker/net/wakeup.h"
@@ -29,7 +30,7 @@ class PageBuilder {
   PageBuilder& operator=(const PageBuilder&) = delete;
 
   // Not while one is being built.
-  void Begin();
+  void Begin(HttpTarget target);
 
   // nullptr while it is being built, and after it was taken.
   std::shared_ptr<const HttpResponse> Take();
@@ -42,8 +43,8 @@ class PageBuilder {
 
   // Not absl's: Debian builds that one without what ThreadSanitizer must see of it.
   std::mutex mutex_;
-  std::condition_variable work_;  // something below has changed
-  bool wanted_ = false;           // guarded by mutex_, like the next two
+  std::condition_variable work_;      // something below has changed
+  std::optional<HttpTarget> wanted_;  // guarded by mutex_, like the next two
   bool stopping_ = false;
   std::shared_ptr<const HttpResponse> built_;
 

@@ -4,6 +4,7 @@
 //
 //   LeftOutBooks books;
 //   books.AddDropped(subscription->id, 3);
+//   books.AddGap(subscription->id);              // its client is told of them
 //   books.Of(subscription->id).dropped;          // 3
 //   books.Forget(subscription->id);              // it is gone; the total keeps it
 //
@@ -22,10 +23,14 @@ namespace sluice {
 struct LeftOut {
   uint64_t dropped = 0;
   uint64_t conflated = 0;
+  // Places in the stream where the client is told of them.
+  uint64_t gaps = 0;
 
+  bool empty() const { return dropped + conflated + gaps == 0; }
   LeftOut& operator+=(const LeftOut& other) {
     dropped += other.dropped;
     conflated += other.conflated;
+    gaps += other.gaps;
     return *this;
   }
 };
@@ -34,6 +39,7 @@ class LeftOutBooks {
  public:
   void AddDropped(uint32_t subscription, uint64_t messages) { Add(subscription, {.dropped = messages}); }
   void AddConflated(uint32_t subscription, uint64_t messages) { Add(subscription, {.conflated = messages}); }
+  void AddGap(uint32_t subscription) { Add(subscription, {.gaps = 1}); }
   void Forget(uint32_t subscription) {
     if (books_ != nullptr) books_->by_subscription.erase(subscription);
   }
@@ -43,11 +49,17 @@ class LeftOutBooks {
     const auto found = books_->by_subscription.find(subscription);
     return found == books_->by_subscription.end() ? LeftOut() : found->second;
   }
+  // visit(subscription, left_out) of each that lost something.
+  template <typename Visit>
+  void ForEach(Visit visit) const {
+    if (books_ == nullptr) return;
+    for (const auto& [subscription, left_out] : books_->by_subscription) visit(subscription, left_out);
+  }
   LeftOut total() const { return books_ == nullptr ? LeftOut() : books_->total; }
 
  private:
   void Add(uint32_t subscription, const LeftOut& left_out) {
-    if (left_out.dropped + left_out.conflated == 0) return;
+    if (left_out.empty()) return;
     if (books_ == nullptr) books_ = std::make_unique<Books>();
     books_->total += left_out;
     books_->by_subscription[subscription] += left_out;

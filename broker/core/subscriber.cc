@@ -390,11 +390,14 @@ void Subscriber::Judge(Subscription* subscription, absl::Time now) {
     if (subscription->policy != v1::OVERFLOW_POLICY_BLOCK || too_old >= now)
       behind_->next_check = std::min(behind_->next_check, std::max(too_old, now + kCheckEveryMin));
   }
-  if (subscription->lagging == Subscription::Lagging::kYes) return;
   if (subscription->told == Subscription::Told::kNo) return;  // nothing stands before Subscribed
   const Nearness nearest = NearestLimit(state, *subscription->limits, now);
+  if (subscription->lagging == Subscription::Lagging::kYes) return NoteLagExtent(subscription, nearest);
   if (nearest.share < kHighWatermark) return;
   subscription->lagging = Subscription::Lagging::kYes;
+  const LeftOut before = left_out_.Of(subscription->id);
+  subscription->NeedExtras().lag = {.dropped = before.dropped, .conflated = before.conflated};
+  NoteLagExtent(subscription, nearest);
   const FilterGroup* group = subscription->group;
   behind_->lagging.push_back({subscription, now, group == nullptr ? "" : std::string(group->filter())});
   ++behind_->lag_report.raised;
@@ -425,7 +428,31 @@ void Subscriber::TellRaised(const Episode& episode, const Nearness& nearest) {
     }
   }
   QueueControl(frame);
-  behind_->lag->notices.push_back({frame.slow_consumer(), episode.filter, episode.since});
+  AddLagNotice(frame.slow_consumer(), episode);
+}
+
+void Subscriber::AddLagNotice(v1::SlowConsumer told, const Episode& episode) {
+  const Subscription& subscription = *episode.subscription;
+  behind_->lag->notices.push_back({std::move(told), episode.filter, episode.since, subscription.ended,
+                                   subscription.policy, lag_extent(subscription)});
+}
+
+void Subscriber::NoteLagExtent(Subscription* subscription, const Nearness& nearest) {
+  LagExtent& lag = subscription->extras->lag;
+  lag.pending_bytes_peak = std::max(lag.pending_bytes_peak, subscription->queue().pending_bytes());
+  lag.pending_messages_peak = std::max(lag.pending_messages_peak, subscription->queue().pending_messages());
+  if (nearest.share < lag.limit_share_peak) return;
+  lag.limit_share_peak = nearest.share;
+  lag.nearest_limit = nearest.limit;
+}
+
+LagExtent Subscriber::lag_extent(const Subscription& subscription) const {
+  if (subscription.extras == nullptr) return {};
+  LagExtent extent = subscription.extras->lag;
+  const LeftOut now = left_out_.Of(subscription.id);
+  extent.dropped = now.dropped - std::min(now.dropped, extent.dropped);
+  extent.conflated = now.conflated - std::min(now.conflated, extent.conflated);
+  return extent;
 }
 
 // The client is not told.
@@ -435,8 +462,7 @@ void Subscriber::NoteEnded(const Episode& episode) {
   v1::SlowConsumer told;
   told.set_subscription(episode.subscription->id);
   told.set_state(v1::SlowConsumer::STATE_CLEARED);
-  behind_->lag->notices.push_back(
-      {std::move(told), episode.filter, episode.since, episode.subscription->ended});
+  AddLagNotice(std::move(told), episode);
 }
 
 std::vector<Subscriber::LagNotice> Subscriber::TakeLagNotices() {
@@ -448,6 +474,13 @@ absl::Time Subscriber::lagging_since() const {
   absl::Time since = absl::InfiniteFuture();
   for (const Episode& episode : behind().lagging) since = std::min(since, episode.since);
   return since;
+}
+
+absl::Time Subscriber::lagging_since(const Subscription& subscription) const {
+  for (const Episode& episode : behind().lagging) {
+    if (episode.subscription == &subscription) return episode.since;
+  }
+  return absl::InfiniteFuture();
 }
 
 // Alone when it is for want of credit, otherwise with its session.
@@ -656,7 +689,9 @@ Subscriber::Lag& Subscriber::NeedLag() {
 // One Gap before all that waits, with what a Gap there tells already.
 void Subscriber::TellMissingInFront(Subscription* subscription, Missing missing, v1::GapCause cause) {
   if (missing.messages == 0) return;
-  missing += subscription->mutable_queue().TakeGapInFront();
+  const Missing told_already = subscription->mutable_queue().TakeGapInFront();
+  if (told_already.messages == 0) left_out_.AddGap(subscription->id);
+  missing += told_already;
   const uint64_t offered = subscription->offered - subscription->queue().state().waiting_messages;
   subscription->mutable_queue().PutGapInFront(GapSlice(subscription->id, missing, cause, offered, account_));
 }
@@ -664,7 +699,9 @@ void Subscriber::TellMissingInFront(Subscription* subscription, Missing missing,
 // The same behind all that waits.
 void Subscriber::TellMissingBehind(Subscription* subscription, Missing missing) {
   if (missing.messages == 0) return;
-  missing += subscription->mutable_queue().TakeGapBehind();
+  const Missing told_already = subscription->mutable_queue().TakeGapBehind();
+  if (told_already.messages == 0) left_out_.AddGap(subscription->id);
+  missing += told_already;
   subscription->mutable_queue().PutGapBehind(
       GapSlice(subscription->id, missing, v1::GAP_CAUSE_DROPPED, subscription->offered, account_));
 }
@@ -720,7 +757,7 @@ void Subscriber::ClearLagging(absl::Time now) {
     ++behind_->lag_report.recovered;
     const v1::ServerFrame frame = SlowConsumerFrame(*subscription, nearest, v1::SlowConsumer::STATE_CLEARED);
     QueueControl(frame);
-    behind_->lag->notices.push_back({frame.slow_consumer(), episode.filter, episode.since});
+    AddLagNotice(frame.slow_consumer(), episode);
     return true;
   });
 }

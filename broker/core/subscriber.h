@@ -198,10 +198,21 @@ class Subscriber {
     absl::Time lagging_since;
     // Of the subscription.
     v1::Reason ended = v1::REASON_UNSPECIFIED;
+    v1::OverflowPolicy policy = v1::OVERFLOW_POLICY_DISCONNECT;
+    LagExtent extent;
   };
   std::vector<LagNotice> TakeLagNotices();
+  // Of those that lag: visit(subscription, since).
+  template <typename Visit>
+  void ForEachLagging(Visit visit) const {
+    for (const Episode& episode : behind().lagging) visit(episode.subscription, episode.since);
+  }
+  // Of the episode of a subscription that lags.
+  LagExtent lag_extent(const Subscription& subscription) const;
   // When the oldest episode that goes on began; InfiniteFuture(): nothing lags.
   absl::Time lagging_since() const;
+  // The same of one subscription.
+  absl::Time lagging_since(const Subscription& subscription) const;
 
   // Why it lags, as it was told last.
   struct LagTold {
@@ -250,6 +261,19 @@ class Subscriber {
     const std::span<Subscription* const> now = writer_.starved();
     const std::vector<Subscription*> starved(now.begin(), now.end());
     for (Subscription* subscription : starved) visit(subscription);
+  }
+
+  // Of those of which anything waits: visit(subscription).
+  template <typename Visit>
+  void ForEachPending(Visit visit) const {
+    ForEachActive(visit);
+    ForEachStarved(visit);
+    Subscription* const last = writer_.in_flight();
+    if (last != nullptr && !last->active() && last->starved == Subscription::Starved::kNo) visit(last);
+  }
+  bool IsPending(const Subscription& subscription) const {
+    return subscription.active() || subscription.starved != Subscription::Starved::kNo ||
+           writer_.in_flight() == &subscription;
   }
 
   // For one that runs out of memory: drops half of what waits, as the subscription's policy says, and tells.
@@ -364,6 +388,8 @@ class Subscriber {
   void NoteBelowSoft(Subscription* subscription, absl::Time now);
   void NoteAcknowledged(Transport* transport, absl::Time now);
   void WatchLag();
+  void NoteLagExtent(Subscription* subscription, const Nearness& nearest);
+  void AddLagNotice(v1::SlowConsumer told, const Episode& episode);
   void LookAtLag(const TransportSample& sample, absl::Time now);
   void CopyOutOfChunks();
   void TellRaised(const Episode& episode, const Nearness& nearest);

@@ -37,12 +37,26 @@ static_assert(v1::OverflowPolicy_MAX <= UINT8_MAX && v1::Reason_MAX <= UINT8_MAX
 
 inline const SendQueue kEmptyQueue;
 
+// How far an episode of lagging has come.
+struct LagExtent {
+  uint64_t pending_bytes_peak = 0;
+  uint64_t pending_messages_peak = 0;
+  // Of the limit that was the nearest then.
+  double limit_share_peak = 0;
+  v1::Reason nearest_limit = v1::REASON_UNSPECIFIED;
+  // Messages left out since it began. (While it goes on: before it began.)
+  uint64_t dropped = 0;
+  uint64_t conflated = 0;
+};
+
 // What not every subscription has.
 struct SubscriptionExtras {
   // Of the policy conflate; null for others.
   std::unique_ptr<Conflation> conflation;
   // Of one with a window.
   Credit credit{0};
+  // Of one that lags.
+  LagExtent lag;
 };
 
 struct Subscription {

@@ -7,13 +7,18 @@
 
 #include "client/cli/bench.h"
 #include "client/cli/completion.h"
+#include "client/cli/consumers.h"
 #include "client/cli/demo.h"
+#include "client/cli/drain.h"
+#include "client/cli/episodes.h"
+#include "client/cli/kick.h"
 #include "client/cli/ping.h"
 #include "client/cli/pub.h"
 #include "client/cli/reply.h"
 #include "client/cli/request.h"
 #include "client/cli/sub.h"
 #include "client/cli/text.h"
+#include "client/cli/top.h"
 
 namespace sluice::cli {
 namespace {
@@ -48,14 +53,17 @@ Parsed UsageError(const CLI::App& app, std::string what) {
 }  // namespace
 
 CommandLine::CommandLine()
-    : app_(std::make_unique<CLI::App>("Publish to a Sluice broker, subscribe, measure.", "sluice")) {
+    : app_(std::make_unique<CLI::App>("Publish to a Sluice broker, subscribe, measure, see who is slow.",
+                                      "sluice")) {
   // Subcommands inherit it when they are added.
   app_->formatter(std::make_shared<PageFormatter>());
   app_->set_version_flag("--version", std::string("sluice " SLUICE_VERSION));
   app_->require_subcommand(1);
-  subcommands_ = {AddPub(app_.get()),   AddSub(app_.get()),       AddRequest(app_.get()),
-                  AddReply(app_.get()), AddPing(app_.get()),      AddBench(app_.get()),
-                  AddDemo(app_.get()),  AddCompletion(app_.get())};
+  subcommands_ = {AddPub(app_.get()),       AddSub(app_.get()),   AddRequest(app_.get()),
+                  AddReply(app_.get()),     AddPing(app_.get()),  AddBench(app_.get()),
+                  AddConsumers(app_.get()), AddTop(app_.get()),   AddEpisodes(app_.get()),
+                  AddKick(app_.get()),      AddDrain(app_.get()), AddDemo(app_.get()),
+                  AddCompletion(app_.get())};
   app_->footer(
       std::string("The broker is sluice://127.0.0.1:7584 unless SLUICE_URL or --server says otherwise.\n") +
       kExitCodesHelp);

@@ -95,6 +95,8 @@ std::string AnotherValue(const Setting& setting) {
       return "[fe80::1%eth0]:65535";
     case SettingKind::kPath:
       return "/run/\"it's\" a\\path\n\x1b\x7f\tgrüße # = [x]";
+    case SettingKind::kUrl:
+      return "https://dashboards.example/d/sluice?a=\"b\"";
     case SettingKind::kCount:
     case SettingKind::kBytes:
       return std::to_string(setting.min == 1 ? 3 : setting.min + 1);
@@ -277,7 +279,7 @@ TEST_F(ConfigFileTest, EverySettingHasAKey) {
     const std::string written = setting.kind == SettingKind::kCount ? value
                                 : setting.kind == SettingKind::kPath
                                     ? R"("/run/\"it's\" a\\path\n\u001b\u007f\tgrüße # = [x]")"
-                                    : fmt::format("\"{}\"", value);
+                                    : fmt::format("'{}'", value);
     const CommandLine command = ParseFile(fmt::format("{}{} = {}\n", section, setting.key, written));
     ASSERT_EQ(command.next, NextStep::kRun) << command.text;
     EXPECT_EQ(Show(setting, command.config), Show(setting, expected));
@@ -787,9 +789,10 @@ TEST_F(ConfigFileTest, WhatIsPrintedExplainsEverySetting) {
   for (const Setting& setting : Settings()) {
     const std::string shown = Show(setting, Config());
     // But for its first letter, which is a capital there.
-    EXPECT_THAT(comments,
-                HasSubstr(fmt::format("{}. Allowed: {}. Default: {}. {} = ", setting.help.substr(1),
-                                      setting.Allowed(), shown.empty() ? "none" : shown, setting.key)));
+    EXPECT_THAT(comments, HasSubstr(fmt::format(
+                              "{}. Allowed: {}. Default: {}.{} {} = ", setting.help.substr(1),
+                              setting.Allowed(), shown.empty() ? "none" : shown,
+                              CanChangeAtRunTime(setting) ? "" : " A change needs a restart.", setting.key)));
   }
 }
 

@@ -97,7 +97,10 @@ class SessionRig {
     enum class Input { kOpen, kEof, kReset } input = Input::kOpen;
   };
 
-  explicit SessionRig(const Config& config = Config()) : limits(config) { context.events = &events; }
+  explicit SessionRig(const Config& config = Config()) : limits(config) {
+    context.events = &events;
+    context.episodes = &episodes;
+  }
   // Sessions leave their groups as they end; what a test leaves open must too.
   ~SessionRig() {
     for (const auto& peer : peers) {
@@ -345,6 +348,7 @@ class SessionRig {
   std::unique_ptr<Logger> log = Logger::ToStream(&log_lines, LogLevel::kDebug, LogFormat::kText);
   SessionContext context{limits,   index,         fan_out,  read_chunk, *scratch, memory,
                          backlogs, shared_limits, counters, records,    *log};
+  Episodes episodes;
   ConsumerEvents events{&index, &fan_out, &read_chunk};
   // Whether they have done everything that was asked of them.
   enum class OtherShards { kDone, kBusy } other_shards = OtherShards::kDone;

@@ -47,7 +47,7 @@ class ShardTest : public ::testing::Test {
     limits_ = std::make_unique<SessionLimits>(config_);
     slots_ = std::make_unique<ConnectionSlots>(connections_max);
     for (size_t i = 0; i < shards; ++i) {
-      shards_.push_back(*Shard::Create({}, limits_.get(), &memory_, &records_, log_.get()));
+      shards_.push_back(*Shard::Create({}, limits_.get(), &memory_, &records_, &episodes_, log_.get()));
     }
     if (shards > 1) {
       for (uint32_t i = 0; i < shards; ++i) shards_[i]->SetPeers(i, shards_);
@@ -72,6 +72,18 @@ class ShardTest : public ::testing::Test {
     Drain(absl::ZeroDuration());
     Join();
   }
+  SurveyAnswer Survey(const SurveyRequest& request) {
+    const auto task = std::make_shared<SurveyTask>();
+    task->request = request;
+    shards_[0]->Post(SurveyCommand{task});
+    return task->answer.get_future().get();
+  }
+  KickTask::Outcome Kick(uint64_t token) {
+    const auto task = std::make_shared<KickTask>();
+    task->token = token;
+    shards_[0]->Post(KickCommand{task});
+    return task->outcome.get_future().get();
+  }
   const ShardCounters& counters(size_t shard = 0) const { return shards_[shard]->counters(); }
   int64_t OpenConnections() const {
     int64_t open = 0;
@@ -83,6 +95,7 @@ class ShardTest : public ::testing::Test {
   std::unique_ptr<SessionLimits> limits_;
   MemoryAccount memory_;
   SessionRecords records_;
+  Episodes episodes_;
   std::ostringstream log_lines_;
   std::unique_ptr<Logger> log_ = Logger::ToStream(&log_lines_, LogLevel::kWarn, LogFormat::kText);
   std::unique_ptr<ConnectionSlots> slots_;
@@ -358,12 +371,44 @@ TEST_F(ShardTest, AnswersHowWhatIsPendingIsSpread) {
   publisher.Connect("publisher");
   for (int i = 0; i < 4; ++i) publisher.Publish("a", std::string(1 << 20, 'x'));
   publisher.Ack();
-  const auto answer = std::make_shared<DistributionAnswer>();
-  shards_[0]->Post(AskDistributionCommand{answer});
-  answer->ready.get_future().wait();
-  EXPECT_EQ(answer->pending_bytes.BucketCount(0), 1u);  // nothing for "b"
-  EXPECT_GT(answer->pending_bytes.Sum(), uint64_t{1} << 20);
-  EXPECT_GE(answer->pending_messages.Sum(), 2u);
+  const SurveyAnswer answer = Survey({.consumers_max = 1});
+  EXPECT_EQ(answer.distributions.pending_bytes.BucketCount(0), 1u);  // nothing for "b"
+  EXPECT_GT(answer.distributions.pending_bytes.Sum(), uint64_t{1} << 20);
+  EXPECT_GE(answer.distributions.pending_messages.Sum(), 2u);
+  EXPECT_EQ(answer.distributions.subscriptions, 2u);
+  ASSERT_EQ(answer.consumers.size(), 1u);
+  EXPECT_EQ(answer.consumers[0].consumer.client_name(), "stuck");
+  EXPECT_EQ(answer.consumers[0].consumer.filter(), "a");
+}
+
+// More sessions than one turn looks at.
+TEST_F(ShardTest, ASurveyTakesTurnsAndTrafficGoesOnBetweenThem) {
+  Start();
+  std::vector<std::unique_ptr<WireClient>> clients;
+  for (uint32_t i = 0; i < 8; ++i) {
+    clients.push_back(std::make_unique<WireClient>(port_));
+    clients.back()->Connect("client");
+    for (uint32_t id = 1; id <= 400; ++id) clients.back()->Subscribe(id, "a." + std::to_string(id));
+  }
+  const uint64_t turns_before = shards_[0]->counters().turns.Get();
+  const SurveyAnswer answer = Survey({.consumers_max = 10'000, .topic = "a.7"});
+  EXPECT_EQ(answer.distributions.subscriptions, 3200u);
+  EXPECT_EQ(answer.consumers.size(), 8u);
+  EXPECT_GE(shards_[0]->counters().turns.Get() - turns_before, 1u);
+}
+
+TEST_F(ShardTest, AnOperatorDisconnectsASession) {
+  Start();
+  WireClient client(port_);
+  client.Connect("client");
+  client.Subscribe(1, "a");
+  const SurveyAnswer answer = Survey({.consumers_max = 1});
+  ASSERT_EQ(answer.consumers.size(), 1u);
+  const std::optional<ConsumerName> name = ConsumerName::Parse(answer.consumers[0].consumer.id());
+  ASSERT_TRUE(name.has_value());
+  EXPECT_EQ(Kick(name->session.token + 1), KickTask::Outcome::kNotFound);
+  EXPECT_EQ(Kick(name->session.token), KickTask::Outcome::kKicked);
+  client.ExpectGoodbye(v1::REASON_KICKED);
 }
 
 // ---- Several shards ----

@@ -31,6 +31,7 @@ using ::testing::IsEmpty;
 using testing::MetricsPage;
 using testing::WriteBytes;
 
+constexpr const char* kToken = "a-token-of-a-test";
 const BuildInfo kBuild = {.version = "1.2.3", .compiler = "g++ 12.2.0", .build_type = "release"};
 
 class ExporterTest : public ::testing::Test {
@@ -40,7 +41,8 @@ class ExporterTest : public ::testing::Test {
   void TearDown() override { source_.SetShards(FakeSource::Shards::kAnswer); }
 
   void Start(const BuildInfo& build) {
-    absl::StatusOr<std::unique_ptr<Exporter>> exporter = Exporter::Start("127.0.0.1:0", build, &source_);
+    absl::StatusOr<std::unique_ptr<Exporter>> exporter =
+        Exporter::Start("127.0.0.1:0", {.build = build, .actions_token = kToken}, &source_);
     ASSERT_TRUE(exporter.ok()) << exporter.status();
     exporter_ = *std::move(exporter);
   }
@@ -74,6 +76,48 @@ TEST_F(ExporterTest, ShowsWhatTheShardsCount) {
                        "protocol_version=\"1\"}"),
             1);
   for (const MetricInfo& info : Catalogue()) EXPECT_NE(page.Find(info.name), nullptr) << info.name;
+}
+
+TEST_F(ExporterTest, ShowsTheTopConsumersAndTheLimits) {
+  SurveyedConsumer behind;
+  behind.key = 5000;
+  behind.consumer.set_id("0-7.1");
+  behind.consumer.set_client_name("dash \"7\"");
+  behind.consumer.set_address("127.0.0.1:5");
+  behind.consumer.set_filter("ticks.>");
+  behind.consumer.set_pending_bytes(5000);
+  behind.consumer.set_limit_share(0.5);
+  behind.consumer.set_oldest_age_seconds(1.5);
+  SurveyedConsumer healthy;
+  healthy.consumer.set_id("0-8.1");
+  source_.SetConsumers({behind, healthy});
+  const MetricsPage page(HttpGet(port(), "/metrics").body);
+  EXPECT_EQ(source_.last_request().consumers_max, 10u);
+  const std::string labels =
+      "{consumer=\"0-7.1\",client=\"dash \\\\x227\\\\x22\",address=\"127.0.0.1:5\",filter=\"ticks.>\"}";
+  EXPECT_EQ(page.Value("sluice_top_consumer_pending_bytes" + labels), 5000);
+  EXPECT_EQ(page.Value("sluice_top_consumer_limit_share" + labels), 0.5);
+  EXPECT_EQ(page.Value("sluice_top_consumer_oldest_age_seconds" + labels), 1.5);
+  EXPECT_EQ(page.Find("sluice_top_consumer_pending_bytes")->series.size(), 1u)
+      << "the healthy one has no name";
+  EXPECT_EQ(page.Value("sluice_pending_bytes_limit"), 8e6);
+  EXPECT_EQ(page.Value("sluice_write_timeout_seconds"), 10);
+}
+
+TEST_F(ExporterTest, TheApiIsServedWithMethodsQueryAndToken) {
+  source_.SetSessions({{0, 7}});
+  EXPECT_EQ(HttpGet(port(), "/api/consumers?sort=age&limit=3").status, 200);
+  EXPECT_EQ(source_.last_request().sort, SurveyRequest::Sort::kAge);
+  EXPECT_EQ(source_.last_request().consumers_max, 3u);
+  EXPECT_EQ(HttpAsk(port(), "HEAD /api/broker HTTP/1.1\r\n\r\n").status, 200);
+  EXPECT_EQ(HttpAsk(port(), "DELETE /api/consumers/0-7 HTTP/1.1\r\n\r\n").status, 401);
+  EXPECT_THAT(source_.kicked(), IsEmpty());
+  EXPECT_EQ(
+      HttpAsk(port(),
+              fmt::format("DELETE /api/consumers/0-7 HTTP/1.1\r\nauthorization:Bearer {}\r\n\r\n", kToken))
+          .status,
+      200);
+  EXPECT_EQ(source_.kicked().size(), 1u);
 }
 
 TEST_F(ExporterTest, EachScrapeReadsAnew) {
@@ -199,7 +243,7 @@ TEST_F(ExporterTest, HostileBuildLabelsBreakNoPage) {
 
 TEST_F(ExporterTest, SaysWhyItCannotStart) {
   const auto why = [&](const std::string& listen) {
-    return Exporter::Start(listen, kBuild, &source_).status();
+    return Exporter::Start(listen, {.build = kBuild}, &source_).status();
   };
   const absl::Status in_use = why(fmt::format("127.0.0.1:{}", port()));
   EXPECT_EQ(in_use.code(), absl::StatusCode::kAlreadyExists);
@@ -215,7 +259,8 @@ TEST_F(ExporterTest, SaysWhyItCannotStart) {
 }
 
 TEST_F(ExporterTest, ListensOnANameToo) {
-  absl::StatusOr<std::unique_ptr<Exporter>> named = Exporter::Start("localhost:0", kBuild, &source_);
+  absl::StatusOr<std::unique_ptr<Exporter>> named =
+      Exporter::Start("localhost:0", {.build = kBuild}, &source_);
   ASSERT_TRUE(named.ok()) << named.status();
   EXPECT_GT((*named)->port(), 0);
 }
@@ -225,7 +270,7 @@ TEST_F(ExporterTest, CanBeStoppedAndStartedOnTheSamePort) {
   EXPECT_EQ(HttpGet(was, "/healthz").status, 200);
   exporter_.reset();
   absl::StatusOr<std::unique_ptr<Exporter>> again =
-      Exporter::Start(fmt::format("127.0.0.1:{}", was), kBuild, &source_);
+      Exporter::Start(fmt::format("127.0.0.1:{}", was), {.build = kBuild}, &source_);
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(HttpGet(was, "/healthz").status, 200);
 }

@@ -247,6 +247,10 @@ TEST(FamiliesTest, DistributionsShowSubscriptionsAtThisMoment) {
   subscriptions.pending_bytes.Observe(0);
   subscriptions.pending_bytes.Observe(5000);
   subscriptions.pending_messages.Observe(3);
+  subscriptions.limit_share.Observe(0.8);
+  subscriptions.limit_share.Observe(0, 3);
+  subscriptions.oldest_age_ms.Observe(1500);
+  subscriptions.oldest_age_seconds_max = 1.5;
   subscriptions.shards_missing = 2;
   const MetricsPage page = BrokerPage({}, subscriptions, 12345);
   EXPECT_EQ(page.Value("sluice_subscription_pending_bytes_bucket{le=\"0\"}"), 2);
@@ -256,6 +260,13 @@ TEST(FamiliesTest, DistributionsShowSubscriptionsAtThisMoment) {
   EXPECT_EQ(page.Value("sluice_subscription_pending_bytes_sum"), 5000);
   EXPECT_EQ(page.Value("sluice_subscription_pending_messages_count"), 1);
   EXPECT_EQ(page.Value("sluice_subscription_pending_messages_sum"), 3);
+  EXPECT_EQ(page.Value("sluice_subscription_limit_share_bucket{le=\"0.75\"}"), 3);
+  EXPECT_EQ(page.Value("sluice_subscription_limit_share_bucket{le=\"0.9\"}"), 4);
+  EXPECT_EQ(page.Value("sluice_subscription_limit_share_sum"), 0.8);
+  EXPECT_EQ(page.Value("sluice_subscription_oldest_age_seconds_bucket{le=\"1.024\"}"), 0);
+  EXPECT_EQ(page.Value("sluice_subscription_oldest_age_seconds_bucket{le=\"4.096\"}"), 1);
+  EXPECT_EQ(page.Value("sluice_subscription_oldest_age_seconds_sum"), 1.5);
+  EXPECT_EQ(page.Value("sluice_oldest_age_seconds"), 1.5);
   EXPECT_EQ(page.Value("sluice_scrape_shards_missing"), 2);
   EXPECT_EQ(page.Value("sluice_retained_bytes"), 12345);
   EXPECT_EQ(page.Value("sluice_memory_budget_bytes"), 24690);
@@ -276,6 +287,19 @@ TEST(FamiliesTest, HostileBuildLabelsBreakNoPage) {
   EXPECT_EQ(page.Find("sluice_build_info")->series.size(), 1);
   for (const char c : text) EXPECT_TRUE(c == '\n' || (c >= ' ' && c < '\x7f')) << static_cast<int>(c);
   EXPECT_LT(page.Find("sluice_build_info")->series[0].size(), 1000);
+}
+
+TEST(FamiliesTest, HostileNamesOfConsumersBreakNoPage) {
+  SurveyedConsumer hostile;
+  hostile.key = 1;
+  hostile.consumer.set_id("0-1.1");
+  hostile.consumer.set_client_name("a\"} 1\nforged_total 5\n\\x\xff\xc2\x9b\x1b[31m");
+  hostile.consumer.set_filter(std::string(10'000, 'x'));
+  const std::string text = Serialize(ConsumerFamilies({hostile}));
+  const MetricsPage page(text);
+  EXPECT_EQ(page.Find("forged_total"), nullptr);
+  for (const char c : text) EXPECT_TRUE(c == '\n' || (c >= ' ' && c < '\x7f')) << static_cast<int>(c);
+  EXPECT_LT(page.Find("sluice_top_consumer_pending_bytes")->series[0].size(), 500u);
 }
 
 TEST(FamiliesTest, ProcessNumbersHaveTheNamesThatDashboardsKnow) {

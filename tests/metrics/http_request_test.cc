@@ -55,6 +55,36 @@ TEST(HttpRequestTest, ThePathEndsWhereTheQueryBegins) {
   EXPECT_EQ(PathOf("*"), "*");
 }
 
+TEST(HttpRequestTest, TheQueryIsWhatStandsBehindThePath) {
+  const auto query = [](const std::string& target) {
+    HttpRequest request;
+    const std::string bytes = "GET " + target + " HTTP/1.1\r\n\r\n";
+    return ParseHttpRequest(bytes, &request) == HttpParse::kOk ? std::string(request.query) : "refused";
+  };
+  EXPECT_EQ(query("/a"), "");
+  EXPECT_EQ(query("/a?"), "");
+  EXPECT_EQ(query("/a?b=c&d=e?f"), "b=c&d=e?f");
+  EXPECT_EQ(query("/a?b#c?d"), "b");
+  EXPECT_EQ(query("/a#b?c"), "");
+  EXPECT_EQ(query("http://host/a?b"), "b");
+}
+
+TEST(HttpRequestTest, FindsAuthorizationHoweverItIsWritten) {
+  const auto authorization = [](const std::string& fields) {
+    HttpRequest request;
+    const std::string bytes = "GET / HTTP/1.1\r\n" + fields + "\r\n";
+    return ParseHttpRequest(bytes, &request) == HttpParse::kOk ? std::string(request.authorization)
+                                                               : "refused";
+  };
+  EXPECT_EQ(authorization(""), "");
+  EXPECT_EQ(authorization("Authorization: Bearer x\r\n"), "Bearer x");
+  EXPECT_EQ(authorization("Host: a\r\nAUTHORIZATION:Bearer x \t\r\nAccept: b\r\n"), "Bearer x");
+  EXPECT_EQ(authorization("authorization:\r\n"), "");
+  EXPECT_EQ(authorization("Authorization\r\n"), "");
+  EXPECT_EQ(authorization("X-Authorization: Bearer x\r\n"), "");
+  EXPECT_EQ(authorization("Authorization: a\r\nAuthorization: b\r\n"), "b");
+}
+
 TEST(HttpRequestTest, WhatAProxyIsAskedNamesAHostToo) {
   EXPECT_EQ(PathOf("http://127.0.0.1:7585/metrics?x"), "/metrics");
   EXPECT_EQ(PathOf("http://broker.example"), "/");

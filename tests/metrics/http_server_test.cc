@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -20,6 +21,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -59,7 +61,9 @@ constexpr HttpServerOptions kPatient = {.connections_max = 64,
 // Serves /fast at once and /slow when it is let; /slow says how often it was built.
 class TestPages : public HttpPages {
  public:
-  std::optional<HttpResponse> Page(std::string_view path) override {
+  std::optional<HttpResponse> Page(const HttpRequest& request) override {
+    const std::string_view path = request.path;
+    if (request.method != "GET" && path != "/slow") return MethodNotAllowed("GET, HEAD");
     if (path == "/slow") return std::nullopt;
     if (path == "/fast") return HttpResponse{200, "fast\n"};
     if (path == "/large") return HttpResponse{200, std::string(kLargeBytes, 'x')};
@@ -67,13 +71,19 @@ class TestPages : public HttpPages {
     return HttpResponse{404, "not here\n"};
   }
 
-  HttpResponse SlowPage() override {
+  HttpResponse SlowPage(const HttpTarget& target) override {
     std::unique_lock lock(mutex_);
     const int number = ++begun_;
+    targets_.push_back(target);
     changed_.notify_all();
     changed_.wait(lock, [&] { return number <= let_; });
     if (throws_) throw std::runtime_error("out of memory");
     return {200, fmt::format("slow {}\n", number)};
+  }
+
+  std::vector<HttpTarget> targets() {
+    const std::scoped_lock lock(mutex_);
+    return targets_;
   }
 
   // Lets the first `pages` slow pages be finished.
@@ -97,6 +107,7 @@ class TestPages : public HttpPages {
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
+  std::vector<HttpTarget> targets_;
   int begun_ = 0;
   int let_ = 0;
   bool throws_ = false;
@@ -225,6 +236,7 @@ TEST_F(HttpServerTest, AnswersWithTheFieldsThatAClientNeeds) {
   EXPECT_EQ(reply.fields, (std::map<std::string, std::string>{{"content-type", "text/plain; charset=utf-8"},
                                                               {"content-length", "5"},
                                                               {"cache-control", "no-store"},
+                                                              {"x-content-type-options", "nosniff"},
                                                               {"connection", "close"}}));
 }
 
@@ -305,6 +317,33 @@ TEST_F(HttpServerTest, WhatAPageThrowsIsAnAnswer) {
   pages_.Let(1);
   EXPECT_EQ(HttpGet(port(), "/slow").status, 500);
   EXPECT_EQ(HttpGet(port(), "/fast").status, 200);
+}
+
+TEST_F(HttpServerTest, WhoAsksForTheSameIsAnsweredTogetherAndOthersApart) {
+  Start();
+  net::Socket first = Ask("GET /slow?a HTTP/1.1\r\n\r\n");
+  pages_.WaitUntilBegun(1);
+  std::vector<net::Socket> same;
+  for (int i = 0; i < 3; ++i) same.push_back(Ask("GET /slow?a HTTP/1.1\r\n\r\n"));
+  net::Socket other = Ask("GET /slow?b HTTP/1.1\r\n\r\n");
+  // What changes something is done as often as it is asked for.
+  std::vector<net::Socket> changes;
+  for (int i = 0; i < 2; ++i) changes.push_back(Ask("DELETE /slow?c HTTP/1.1\r\n\r\n"));
+  ASSERT_EQ(HttpGet(port(), "/fast").status, 200);  // all of them have arrived
+  pages_.Let(100);
+  EXPECT_EQ(ParseHttpReply(ReadUntilEof(first)).body, "slow 1\n");
+  std::set<std::string> bodies;
+  for (net::Socket& socket : same) bodies.insert(ParseHttpReply(ReadUntilEof(socket)).body);
+  EXPECT_EQ(bodies.size(), 1u);
+  EXPECT_FALSE(bodies.contains("slow 1\n"));
+  EXPECT_FALSE(bodies.contains(ParseHttpReply(ReadUntilEof(other)).body));
+  for (net::Socket& socket : changes) EXPECT_EQ(ParseHttpReply(ReadUntilEof(socket)).status, 200);
+  const std::vector<HttpTarget> targets = pages_.targets();
+  EXPECT_EQ(targets.size(), 5u);
+  EXPECT_EQ(std::count_if(
+                targets.begin(), targets.end(),
+                [](const HttpTarget& target) { return target.method == "DELETE" && target.query == "c"; }),
+            2);
 }
 
 TEST_F(HttpServerTest, ServesAtOnceWhileTheSlowPageIsBuilt) {

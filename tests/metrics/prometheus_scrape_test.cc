@@ -26,8 +26,8 @@ TEST(PrometheusScrapeTest, UnderstandsCountersGaugesHistogramsAndLabels) {
   shard.connections_open.Set(17);
   shard.sessions_ended[v1::REASON_WRITE_TIMEOUT].Add(3);
   for (int i = 0; i < 100; ++i) shard.stall.ObserveNs(15'000'000);  // between 10 and 20 ms
-  absl::StatusOr<std::unique_ptr<Exporter>> exporter =
-      Exporter::Start("127.0.0.1:0", {.version = "1.2.3", .compiler = "c", .build_type = "test"}, &source);
+  absl::StatusOr<std::unique_ptr<Exporter>> exporter = Exporter::Start(
+      "127.0.0.1:0", {.build = {.version = "1.2.3", .compiler = "c", .build_type = "test"}}, &source);
   ASSERT_TRUE(exporter.ok()) << exporter.status();
 
   PrometheusServer prometheus((*exporter)->port());
