@@ -37,7 +37,7 @@ export const EPISODES_PATH = "api/episodes";
 export const TOPICS_PATH = "api/topics";
 
 export function consumersPath({sort, limit, topic}) {
-  const query = new URLSearchParams({sort, limit: String(limit)});
-  if (topic) query.set("topic", topic);
-  return `api/consumers?${query}`;
+  // A name may have half of a character, which would not be encoded.
+  const ofTopic = topic === "" ? "" : `&topic=${encodeURIComponent(topic.toWellFormed?.() ?? topic)}`;
+  return `api/consumers?sort=${sort}&limit=${limit}${ofTopic}`;
 }

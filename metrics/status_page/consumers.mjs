@@ -1,11 +1,9 @@
 // The table of consumers. A row lives as long as its subscription is shown, so the focus and what is open stay.
 
-import {Bar, arrange, byId, make, makeName, setAttribute, setName, setShown, setText} from "./dom.mjs";
+import {Bar, NO_NAME, arrange, byId, make, makeName, setAttribute, setName, setShown, setText} from "./dom.mjs";
 import {COLUMNS} from "./selection.mjs";
 import {bytesText, causeHint, causeText, countText, durationText, limitText, limitValueText, policyText, stateText,
         timeText, timeToLimitText} from "./words.mjs";
-
-const NO_NAME = "(no name)";
 
 export class ConsumersView {
   // onSort(key): somebody has chosen a column.

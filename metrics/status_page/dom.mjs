@@ -1,8 +1,10 @@
 // Builds and changes elements. Text becomes text nodes only: nothing in this page reads a string as HTML.
 
-import {visibleParts} from "./words.mjs";
+import {percentText, visibleParts} from "./words.mjs";
 
 const SVG = "http://www.w3.org/2000/svg";
+
+export const NO_NAME = "(no name)";
 
 export const byId = (id) => document.getElementById(id);
 
@@ -53,6 +55,17 @@ export function setName(element, name, whenEmpty = "") {
   }
   element.replaceChildren(
       ...visibleParts(name).map((part) => (part.escaped ? make("span", {class: "escape"}, part.text) : part.text)));
+}
+
+// Names with their shares of something, a line each.
+export function showShares(element, shares) {
+  const list = make("ul", {class: "shares"});
+  for (const {name, share} of shares) {
+    const shown = makeName();
+    setName(shown, name, NO_NAME);
+    list.append(make("li", {}, shown, `\u00a0${percentText(share)}`));
+  }
+  element.replaceChildren(shares.length > 0 ? list : "–");
 }
 
 // A bar with a text beside it. The mark in it is where a consumer is warned.

@@ -1,11 +1,11 @@
 // Times that a consumer was slow: on a timeline, and as a list with everything that is known of each.
 
-import {arrange, byId, make, makeName, makeSvg, setAttribute, setName, setShown, setText} from "./dom.mjs";
+import {NO_NAME, arrange, byId, make, makeName, makeSvg, setAttribute, setName, setShown, setText, showShares}
+  from "./dom.mjs";
 import {layOut} from "./timeline.mjs";
 import {bytesText, causeText, countText, counted, durationText, outcomeText, percentText, timeText,
         visibleText} from "./words.mjs";
 
-const NO_NAME = "(no name)";
 const FIRST_ONES = 10;
 const TICKS = [1, 0.75, 0.5, 0.25, 0];
 
@@ -144,18 +144,4 @@ function lostText({dropped, conflated}) {
   if (dropped > 0) parts.push(`${countText(dropped)} dropped`);
   if (conflated > 0) parts.push(`${countText(conflated)} replaced by newer ones`);
   return parts.length > 0 ? parts.join(", ") : "nothing lost";
-}
-
-function showShares(element, shares) {
-  if (shares.length === 0) {
-    setText(element, "–");
-    return;
-  }
-  const list = make("ul", {class: "shares"});
-  for (const {name, share} of shares) {
-    const shown = makeName();
-    setName(shown, name, NO_NAME);
-    list.append(make("li", {}, shown, ` ${percentText(share)}`));
-  }
-  element.replaceChildren(list);
 }

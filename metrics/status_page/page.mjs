@@ -135,7 +135,8 @@ function showTopics() {
   if (answer === null) return;
   topics.show(answer.topics);
   setShown(byId("no-topics"), answer.topics.length === 0);
-  setText(byId("topic-count"), `${counted(answer.topics_known, "topic")} known`);
+  setShown(byId("topics-missing"), answer.shards_missing > 0);
+  setText(byId("topics-missing"), `${counted(answer.shards_missing, "shard")} did not answer in time.`);
 }
 
 // One sentence on top: how things are, or that nobody knows.

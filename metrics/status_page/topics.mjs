@@ -1,9 +1,10 @@
-// The topics with the most bytes per second.
+// The topics with the most bytes per second. The broker estimates them from a sample.
 
-import {byId, make, makeName, setName, setShown, setText} from "./dom.mjs";
+import {byId, make, makeName, setName, setShown, setText, showShares} from "./dom.mjs";
 import {bytesText, countText} from "./words.mjs";
 
 const TOPICS_MAX = 5;
+const PUBLISHERS_MAX = 3;
 
 export class TopicsView {
   // onChoose(topic): somebody wants to see who receives it.
@@ -34,14 +35,14 @@ class Row {
     this.#name = makeName();
     const choose = make("button", {type: "button", class: "choose", title: "Show who receives it"}, this.#name);
     choose.addEventListener("click", () => onChoose(this.#topic));
-    const cell = (key, title, content = make("span", {"data-cell": key})) => {
-      this.#cells[key] = content;
-      return make("td", {role: "cell", "data-title": title}, make("span", {class: "cell"}, content));
+    const cell = (key, title) => {
+      this.#cells[key] = make("span", {class: "cell", "data-cell": key});
+      return make("td", {role: "cell", "data-title": title}, this.#cells[key]);
     };
     this.element = make("tr", {role: "row", class: "topic"},
                         make("th", {scope: "row", role: "rowheader", class: "who"}, choose),
                         cell("messages", "Messages"), cell("bytes", "Bytes"), cell("subscribers", "Subscribers"),
-                        cell("publisher", "Main publisher", makeName()));
+                        cell("publishers", "Publishers"));
   }
 
   show(topic) {
@@ -50,7 +51,7 @@ class Row {
     setText(this.#cells.messages, `${countText(topic.messages_per_second)}/s`);
     setText(this.#cells.bytes, `${bytesText(topic.bytes_per_second)}/s`);
     setText(this.#cells.subscribers, countText(topic.subscribers));
-    setName(this.#cells.publisher, topic.main_publisher, "nobody alone");
+    showShares(this.#cells.publishers, topic.publishers.slice(0, PUBLISHERS_MAX));
   }
 
   #topic = "";

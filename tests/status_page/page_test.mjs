@@ -267,7 +267,7 @@ test("hostile names do nothing, and stand there as they are", async () => {
     client_name: name, filter: name, began: ago(60 * i + 5), cause: i === 0 ? name : "application",
     outcome: i === 1 ? name : "recovered", topics: [{name, share: 0.5}], publishers: [{name, share: 0.7}],
   })));
-  mock.answers.topics = topics(names.slice(0, 5).map((name) => topic({topic: name, main_publisher: name})));
+  mock.answers.topics = topics(names.slice(0, 5).map((name) => topic({topic: name, publishers: [{name, share: 1}]})));
   mock.answers.broker = running({version: HOSTILE[0], listen: HOSTILE[1], state: HOSTILE[4],
                                  dashboard_url: "javascript:alert(7)", lagging_subscriptions: names.length});
   const page = await open();
@@ -567,9 +567,12 @@ test("the busiest topics, and who receives one", async () => {
     const all = busy().consumers.consumers;
     return consumers(wanted === "logs.web.access" ? all.filter((one) => one.filter === "logs.>") : all);
   };
+  mock.answers.topics.topics.push(topic({topic: "quiet", publishers: []}));
+  mock.answers.topics.shards_missing = 1;
   const page = await open();
-  await page.shows("#topic-rows", /logs\.web\.access.*5,200\/s.*5\.34 MiB\/s.*3.*web-1 10\.0\.4\.2:55001/);
-  await page.shows("#topic-rows tr:nth-child(3)", /nobody alone/);
+  await page.shows("#topics-missing", "1 shard did not answer in time.");
+  await page.shows("#topic-rows tr:nth-child(4)", /quiet.*–$/);
+  await page.shows("#topic-rows", /logs\.web\.access.*5,200\/s.*5\.34 MiB\/s.*3.*web-1 10\.0\.4\.2:55001 58 % web-2/);
   await page.page.getByRole("button", {name: "logs.web.access"}).click();
   await page.showsNames(["log-tail"]);
   await page.shows("#topic-chosen", /^Only who receives logs\.web\.access/);

@@ -163,16 +163,14 @@ export function topic(differences = {}) {
     topic: "ticks.nyse.IBM",
     messages_per_second: 1000,
     bytes_per_second: 1_048_576,
-    messages: 250_000,
-    bytes: 262_144_000,
     subscribers: 12,
-    main_publisher: "feed 127.0.0.1:38004",
+    publishers: [{name: "feed 127.0.0.1:38004", share: 1}],
     ...differences,
   };
 }
 
 export function topics(list) {
-  return {topics: list, topics_known: list.length};
+  return {topics: list, shards_missing: 0};
 }
 
 // All answers of a broker on which nothing is the matter.
@@ -231,10 +229,10 @@ export function busy() {
     ], {episodes_total: 23}),
     topics: topics([
       topic({topic: "logs.web.access", messages_per_second: 5200, bytes_per_second: 5_600_000, subscribers: 3,
-             main_publisher: "web-1 10.0.4.2:55001"}),
+             publishers: [{name: "web-1 10.0.4.2:55001", share: 0.58}, {name: "web-2 10.0.4.3:55188", share: 0.42}]}),
       topic({topic: "ticks.nyse.IBM", messages_per_second: 2100, bytes_per_second: 2_300_000}),
       topic({topic: "orders.eu.new", messages_per_second: 850, bytes_per_second: 930_000, subscribers: 4,
-             main_publisher: ""}),
+             publishers: [{name: "gateway-2 10.0.1.6:44120", share: 0.9}]}),
     ]),
   };
 }
