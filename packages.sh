@@ -1,9 +1,11 @@
 # What Debian 12 needs for Sluice; sourced by run.sh and test.sh.
 build_packages=(build-essential cmake ninja-build protobuf-compiler libprotobuf-dev libabsl-dev libfmt-dev
                 prometheus-cpp-dev libspdlog-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev
-                libcurl4-openssl-dev libncurses-dev)
+                libcurl4-openssl-dev libncurses-dev python3)
 test_packages=("${build_packages[@]}" libgtest-dev libgmock-dev prometheus ccache iproute2 nftables python3 python3-protobuf clang libclang-rt-14-dev llvm valgrind
-               pkg-config)
+               pkg-config nodejs chromium fonts-dejavu-core)
+# Some packages of nodejs bring it.
+command -v npm >/dev/null || test_packages+=(npm)
 
 # What tests/bench/compare compares with, and what draws its plots.
 bench_packages=(nats-server redis-server mosquitto libnats-dev python3 python3-matplotlib)
@@ -33,4 +35,13 @@ install_packages() {
       "${as_root[@]}" systemctl disable --quiet "$package" || true
     fi
   done
+}
+
+# What the tests of the status page take from npm: as the lock file has it, and only when that has changed.
+install_node_modules() {
+  local folder=tests/status_page
+  cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed" && return 0
+  echo "== installing node modules"
+  npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund
+  cp "$folder/package-lock.json" "$folder/node_modules/.installed"
 }

@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 source ./packages.sh
 install_packages "${test_packages[@]}"
+install_node_modules
 labels=(-LE slow)
 presets=("$@")
 if [[ ${1:-} == slow ]]; then

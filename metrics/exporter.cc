@@ -15,6 +15,7 @@
 #include "metrics/http_pages.h"
 #include "metrics/http_server.h"
 #include "metrics/process.h"
+#include "metrics/status_page.h"
 
 namespace sluice {
 namespace {
@@ -26,6 +27,11 @@ constexpr const char* kMetricsContentType = "text/plain; version=0.0.4; charset=
 HttpResponse FromStatus(const absl::Status& status) {
   if (status.ok()) return {200, "ok\n"};
   return {503, fmt::format("{}\n", std::string(status.message()))};
+}
+
+HttpResponse StatusPage() {
+  return {200, std::string(StatusPageHtml()), "text/html; charset=utf-8",
+          fmt::format("Content-Security-Policy: {}\r\nReferrer-Policy: no-referrer\r\n", StatusPageCsp())};
 }
 
 }  // namespace
@@ -51,10 +57,11 @@ class Exporter::Pages : public HttpPages {
 std::optional<HttpResponse> Exporter::Pages::Page(const HttpRequest& request) {
   if (request.path.starts_with("/api/")) return std::nullopt;
   if (request.method != "GET") return MethodNotAllowed("GET, HEAD");
+  if (request.path == "/") return StatusPage();
   if (request.path == "/metrics") return std::nullopt;
   if (request.path == "/healthz") return FromStatus(source_->Healthy());
   if (request.path == "/readyz") return FromStatus(source_->Ready());
-  return HttpResponse{404, "not here: try /metrics, /healthz, /readyz or /api/consumers\n"};
+  return HttpResponse{404, "not here: try /, /metrics, /healthz, /readyz or /api/consumers\n"};
 }
 
 HttpResponse Exporter::Pages::SlowPage(const HttpTarget& target) {

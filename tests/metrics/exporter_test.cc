@@ -120,6 +120,16 @@ TEST_F(ExporterTest, TheApiIsServedWithMethodsQueryAndToken) {
   EXPECT_EQ(source_.kicked().size(), 1u);
 }
 
+TEST_F(ExporterTest, TheStatusPageStandsAtTheRoot) {
+  const HttpReply page = HttpGet(port(), "/");
+  EXPECT_EQ(page.status, 200);
+  EXPECT_EQ(page.fields.at("content-type"), "text/html; charset=utf-8");
+  EXPECT_THAT(page.fields.at("content-security-policy"), HasSubstr("default-src 'none'"));
+  EXPECT_EQ(page.fields.at("referrer-policy"), "no-referrer");
+  EXPECT_EQ(page.fields.at("x-content-type-options"), "nosniff");
+  EXPECT_THAT(page.body, HasSubstr("<!doctype html>"));
+}
+
 TEST_F(ExporterTest, EachScrapeReadsAnew) {
   for (int i = 1; i <= 3; ++i) {
     source_.shards[0].turns.Add();
@@ -167,7 +177,7 @@ TEST_F(ExporterTest, AnswersHeadAndRefusesOtherPathsAndMethods) {
   const HttpReply head = HttpAsk(port(), "HEAD /metrics HTTP/1.1\r\n\r\n");
   EXPECT_EQ(head.status, 200);
   EXPECT_GT(std::stoi(head.fields.at("content-length")), 1000);
-  const HttpReply missing = HttpGet(port(), "/");
+  const HttpReply missing = HttpGet(port(), "/nothing");
   EXPECT_EQ(missing.status, 404);
   EXPECT_THAT(missing.body, HasSubstr("/metrics"));
   EXPECT_EQ(HttpGet(port(), "/metrics/").status, 404);
