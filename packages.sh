@@ -1,8 +1,8 @@
 # What Debian 12 needs for Sluice; sourced by run.sh and test.sh.
 build_packages=(build-essential cmake ninja-build protobuf-compiler libprotobuf-dev libabsl-dev libfmt-dev
                 prometheus-cpp-dev libspdlog-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev)
-test_packages=("${build_packages[@]}" libgtest-dev libgmock-dev prometheus ccache iproute2 nftables python3 python3-protobuf clang libclang-rt-14-dev llvm valgrind
-               pkg-config)
+test_packages=("${build_packages[@]}" libgtest-dev libgmock-dev prometheus chromium ccache iproute2 nftables python3 python3-protobuf python3-yaml clang libclang-rt-14-dev llvm
+               valgrind pkg-config)
 
 # What tests/bench/compare compares with, and what draws its plots.
 bench_packages=(nats-server redis-server mosquitto libnats-dev python3 python3-matplotlib)

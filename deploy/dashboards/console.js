@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const RANGES = { "15m": 900, "1h": 3600, "6h": 21600, "24h": 86400, "7d": 604800 };
+  const RANGES = { "5m": 300, "15m": 900, "1h": 3600, "6h": 21600, "24h": 86400, "7d": 604800 };
   const COLORS = ["#3b82f6", "#f59e0b", "#10b981", "#ef4444", "#8b5cf6", "#06b6d4", "#84cc16", "#ec4899", "#78716c"];
   const REFRESH_MS = 15000;
   const HEIGHT = 150, LEFT = 56, BOTTOM = 18, TOP = 6;
