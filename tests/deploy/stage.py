@@ -33,6 +33,8 @@ import sluice_wire  # noqa: E402
 PATIENCE_S = 120
 PAUSE_S = 0.1
 SHARDS = 2
+SMALL_BUFFER = 4096
+LARGE_BUFFER = 1 << 20
 
 
 class Failed(Exception):
@@ -57,6 +59,11 @@ def get(url, timeout_s=20):
 def free_port():
     with socket.create_server(("127.0.0.1", 0)) as server:
         return server.getsockname()[1]
+
+
+class Session(sluice_wire.Session):
+    def receive_buffer(self, size):
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
 
 class Prometheus:
@@ -180,8 +187,8 @@ class Stage:
 
     def never_read(self, name, topic, overflow):
         host, port = self.listen.split(":")
-        session = self._clean_up.enter_context(sluice_wire.Session(self.pb, host, int(port), timeout_s=PATIENCE_S))
-        session._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        session = self._clean_up.enter_context(Session(self.pb, host, int(port), timeout_s=PATIENCE_S))
+        session.receive_buffer(SMALL_BUFFER)
         session.connect(name)
         session.subscribe(1, topic, overflow=overflow)
         return session
@@ -193,6 +200,7 @@ class Stage:
         session = self.never_read("pauses", "load.>", self.pb.OVERFLOW_POLICY_DROP_OLDEST)
         until(lambda: self.metric("sluice_epollout_arms_total") > blocked, "a blocked write")
 
+        session.receive_buffer(LARGE_BUFFER)
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             for _ in range(500):
