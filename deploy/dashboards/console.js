@@ -155,7 +155,8 @@
       make(entry, "span", {}, `${one.name} `);
       make(entry, "b", {}, show(one.points.at(-1)[1], unit));
     }
-    if (series.length < all.length) make(legend, "span", { class: "nothing" }, `${all.length - series.length} others: 0`);
+    const hidden = all.length - series.length;
+    if (hidden > 0) make(legend, "span", { class: "nothing" }, series.length > 0 ? `${hidden} others: 0` : `all ${hidden}: 0`);
   }
 
   async function drawAll() {
@@ -188,6 +189,7 @@
         if (replacement) old.replaceWith(replacement);
       }
       await drawAll();
+      page.refreshed = Number(page.refreshed || 0) + 1;
     } catch (error) {
       console.warn("not refreshed:", error);
     }

@@ -146,7 +146,7 @@ def console_consumers(panel):
 {{{{- range query (printf `sort_desc(%s)` {go_query(consumer_query(first_metric))}) }}}}{{{{ $v := .Value }}}}
 <tr class="{{{{ if ge $v 0.9 }}}}bad{{{{ else if ge $v 0.75 }}}}warn{{{{ end }}}}">
 <td><b>{{{{ .Labels.client }}}}</b></td><td>{{{{ .Labels.filter }}}}</td>
-<td><meter max="1" high="0.75" value="{{{{ $v }}}}"></meter> {write_value("share")}</td>
+<td><meter max="1" low="0.75" high="0.9" optimum="0" value="{{{{ $v }}}}"></meter> {write_value("share")}</td>
 {cells}
 <td>{{{{ .Labels.cause }}}}</td><td>{{{{ .Labels.address }}}}</td><td>{{{{ .Labels.consumer }}}}</td></tr>
 {{{{- else }}}}

@@ -21,6 +21,8 @@ from stage import Failed, until
 
 HOSTILE = '<img src=x onerror="document.title=\'owned\'"> </td>{{ 1 }}"`\\'
 BROWSER_SECONDS_MAX = 120
+# By the page's clock, which stands still while it waits for an answer: long enough for it to refresh itself.
+VIRTUAL_MS = 20000
 
 
 class Page(html.parser.HTMLParser):
@@ -62,7 +64,7 @@ def browse(url, *arguments):
     with tempfile.TemporaryDirectory(prefix="sluice_browser_") as profile:
         command = [
             "chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-            "--hide-scrollbars", f"--user-data-dir={profile}", "--virtual-time-budget=8000", *arguments, url,
+            "--hide-scrollbars", f"--user-data-dir={profile}", f"--virtual-time-budget={VIRTUAL_MS}", *arguments, url,
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, timeout=BROWSER_SECONDS_MAX)
     if done.returncode != 0:
@@ -92,6 +94,8 @@ class Console:
         self.stage = stage
         self.invented = stage.serve_metrics(lambda scrape: stages.invented_page(scrape, HOSTILE))
         self.prometheus = stage.start_prometheus([stage.http, self.invented])
+        up = f'up{{instance="{stage.http}"}} == 1'
+        until(lambda: self.prometheus.query(up), "a scrape of the broker")
         stage.start_load()
 
     def url(self, **parameters):
@@ -106,11 +110,11 @@ class Console:
             page = Page(browse(self.url(instance=self.stage.http, range="15m"), "--dump-dom"))
             if page.errors:
                 raise Failed(f"the console says: {page.errors}")
-            seen.append(page.root.get("data-drawn"))
-            return int(seen[-1] or 0) >= wanted
+            seen.append((page.root.get("data-drawn"), page.root.get("data-refreshed")))
+            return int(seen[-1][0] or 0) >= wanted and seen[-1][1]
 
-        until(ask, lambda: f"{wanted} graphs, got {seen}")
-        print(f"ok {wanted} graphs are drawn", flush=True)
+        until(ask, lambda: f"{wanted} graphs and a refresh, got {seen}")
+        print(f"ok {wanted} graphs are drawn, and drawn anew", flush=True)
 
     def check_names(self):
         query = f'sluice_top_consumer_limit_share{{instance="{self.invented}"}}'
@@ -147,7 +151,7 @@ def take_picture(console, file, seconds):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         console.stage.block_and_drain()
-    browse(console.url(instance=console.stage.http, range="5m"), f"--screenshot={file}", "--window-size=1240,1500")
+    browse(console.url(instance=console.stage.http, range="5m"), f"--screenshot={file}", "--window-size=1240,1300")
 
 
 def main():
