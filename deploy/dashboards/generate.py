@@ -24,10 +24,10 @@ GRAFANA = DEPLOY / "grafana" / "dashboards" / "sluice.json"
 # As Grafana calls them, and the pipeline with which Prometheus' templates write such a number.
 UNITS = {
     "count": ("short", "humanize $v"),
-    "per_second": ("cps", '(humanize $v) "/s"'),
-    "per_minute": ("cpm", '(humanize $v) "/min"'),
-    "bytes": ("bytes", '(humanize1024 $v) "B"'),
-    "bytes_per_second": ("Bps", '(humanize1024 $v) "B/s"'),
+    "per_second": ("cps", 'print (humanize $v) "/s"'),
+    "per_minute": ("cpm", 'print (humanize $v) "/min"'),
+    "bytes": ("bytes", 'print (humanize1024 $v) "B"'),
+    "bytes_per_second": ("Bps", 'print (humanize1024 $v) "B/s"'),
     "seconds": ("s", "humanizeDuration $v"),
     "share": ("percentunit", "humanizePercentage $v"),
 }
@@ -88,32 +88,29 @@ def go_query(query, rate="$rate"):
 
 
 def write_value(unit):
-    parts = UNITS[unit][1]
-    return f"{{{{ print {parts} }}}}" if parts.startswith("(") else f"{{{{ {parts} }}}}"
+    return f"{{{{ {UNITS[unit][1]} }}}}"
 
 
 def console_tile(panel):
-    levels = [(panel[name], name) for name in ("bad", "warn") if name in panel]
-    level = "plain"
-    if levels:
-        tests = [f"if ge $v {float(limit)} }}}}{name}" for limit, name in levels]
-        level = "{{ " + "{{ else ".join(tests) + "{{ else }}good{{ end }}"
-    title, text = html.escape(panel["title"]), html.escape(panel["description"])
+    limits = [(panel[level], level) for level in ("bad", "warn") if level in panel]
+    judge = "".join(
+        f'{{{{ {"else " if n else ""}if ge $v {float(limit)} }}}}{{{{ $level = "{level}" }}}}'
+        for n, (limit, level) in enumerate(limits)
+    )
+    if limits:
+        judge += '{{ else }}{{ $level = "good" }}{{ end }}'
     return f"""\
-{{{{ $q := {go_query(panel["query"])} -}}}}
-{{{{ with query $q }}}}{{{{ $v := . | first | value -}}}}
-<a class="tile {level}" href="{{{{ pathPrefix }}}}{{{{ graphLink $q }}}}" title="{text}" data-query="{{{{ $q }}}}">
-<span>{title}</span><b>{write_value(panel["unit"])}</b></a>
-{{{{- else -}}}}
-<a class="tile none" href="{{{{ pathPrefix }}}}{{{{ graphLink $q }}}}" title="{text}" data-query="{{{{ $q }}}}">
-<span>{title}</span><b>no data</b></a>
-{{{{- end }}}}
+{{{{- $q := {go_query(panel["query"])} }}}}{{{{ $level := "none" }}}}{{{{ $text := "no data" }}}}
+{{{{- with query $q }}}}{{{{ $v := . | first | value }}}}{{{{ $text = {UNITS[panel["unit"]][1]} }}}}{{{{ $level = "plain" -}}}}
+{judge}{{{{ end }}}}
+<a class="tile {{{{ $level }}}}" href="{{{{ pathPrefix }}}}{{{{ graphLink $q }}}}" data-query="{{{{ $q }}}}"
+ title="{html.escape(panel["description"])}"><span>{html.escape(panel["title"])}</span><b>{{{{ $text }}}}</b></a>
 """
 
 
 def console_graph(panel):
     lines = [
-        f'<i data-legend="{html.escape(legend)}" data-query="{{{{ {go_query(query, rate="`$rate`")} }}}}"></i>'
+        f'<i data-legend="{html.escape(legend)}" data-query="{{{{ {go_query(query, "`$rate`")} }}}}"></i>'
         for legend, query in queries_of(panel)
     ]
     return f"""\
@@ -132,8 +129,9 @@ def console_consumers(panel):
     for _, title, unit, metric in others:
         heads += f'<th class="number">{title}</th>'
         cells += (
-            f"<td class=\"number\">{{{{ with query (printf `max({metric}{{{matchers}}})` "
-            f".Labels.instance .Labels.consumer) }}}}{{{{ $v := . | first | value }}}}{write_value(unit)}{{{{ end }}}}</td>"
+            f'<td class="number">{{{{ with query (printf `max({metric}{{{matchers}}})` '
+            f".Labels.instance .Labels.consumer) }}}}{{{{ $v := . | first | value }}}}"
+            f"{write_value(unit)}{{{{ end }}}}</td>"
         )
     hidden = "".join(f'<i data-query="{{{{ {go_query(query)} }}}}"></i>' for _, query in queries_of(panel))
     return f"""\
@@ -141,7 +139,8 @@ def console_consumers(panel):
 <figcaption><b>{html.escape(panel["title"])}</b> <span>{html.escape(panel["description"])}</span></figcaption>
 {hidden}
 <div class="scroll"><table>
-<thead><tr><th>Client</th><th>Filter</th><th>{first_title}</th>{heads}<th>Cause</th><th>Address</th><th>Id</th></tr></thead>
+<thead><tr><th>Client</th><th>Filter</th><th>{first_title}</th>{heads}
+<th>Cause</th><th>Address</th><th>Id</th></tr></thead>
 <tbody>
 {{{{- range query (printf `sort_desc(%s)` {go_query(consumer_query(first_metric))}) }}}}{{{{ $v := .Value }}}}
 <tr class="{{{{ if ge $v 0.9 }}}}bad{{{{ else if ge $v 0.75 }}}}warn{{{{ end }}}}">
@@ -249,7 +248,10 @@ def grafana_consumers(panel):
     names = {f"Value #{chr(ord('A') + n)}": title for n, (_, title, _, _) in enumerate(CONSUMER_COLUMNS)}
     shown = ["client", "filter", *names, "cause", "address", "consumer", "instance"]
     overrides = [
-        {"matcher": {"id": "byName", "options": title}, "properties": [{"id": "unit", "value": UNITS[unit][0]}]}
+        {
+            "matcher": {"id": "byName", "options": title},
+            "properties": [{"id": "unit", "value": UNITS[unit][0]}],
+        }
         for _, title, unit, _ in CONSUMER_COLUMNS
     ]
     overrides[0]["properties"] += [
@@ -312,7 +314,11 @@ def grafana(panels):
                 left, top, line_height = 0, top + line_height, 0
             head = {"title": panel["title"], "description": panel["description"], "datasource": DATASOURCE}
             add(
-                {**head, **shapes[panel["kind"]](panel), "targets": grafana_targets(panel)}, left, top, width, height
+                {**head, **shapes[panel["kind"]](panel), "targets": grafana_targets(panel)},
+                left,
+                top,
+                width,
+                height,
             )
             left, line_height = left + width, max(line_height, height)
         top += line_height
@@ -335,7 +341,9 @@ def grafana(panels):
             "list": [
                 {**datasource, "current": {}, "refresh": 1},
                 grafana_variable("job", "Job", "label_values(sluice_build_info, job)"),
-                grafana_variable("instance", "Instance", 'label_values(sluice_build_info{job=~"$job"}, instance)'),
+                grafana_variable(
+                    "instance", "Instance", 'label_values(sluice_build_info{job=~"$job"}, instance)'
+                ),
             ]
         },
         "panels": made,
@@ -345,7 +353,9 @@ def grafana(panels):
 
 def main():
     parser = argparse.ArgumentParser(description="Makes the dashboards of panels.yaml.")
-    parser.add_argument("--check", action="store_true", help="write nothing, fail if a file is not up to date")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing, fail if a file is not up to date"
+    )
     check = parser.parse_args().check
     panels = load_panels()
     stale = []

@@ -1,5 +1,5 @@
-"""The console in a browser: Debian's Prometheus and Chromium, a live broker with slow consumers, and names that try to
-be more than names.
+"""The console in a browser: Debian's Prometheus and Chromium, a live broker with slow consumers, and names that
+try to be more than names.
 
     console_test.py SLUICED SLUICE
     console_test.py SLUICED SLUICE --screenshot FILE [--seconds N]
@@ -63,10 +63,17 @@ def browse(url, *arguments):
     """What the browser writes to its standard output when the page has settled."""
     with tempfile.TemporaryDirectory(prefix="sluice_browser_") as profile:
         command = [
-            "chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-            "--hide-scrollbars", f"--user-data-dir={profile}", f"--virtual-time-budget={VIRTUAL_MS}", *arguments, url,
+            "chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+            "--no-first-run", "--hide-scrollbars", f"--user-data-dir={profile}",
+            f"--virtual-time-budget={VIRTUAL_MS}", *arguments, url,
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, timeout=BROWSER_SECONDS_MAX)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=BROWSER_SECONDS_MAX,
+            preexec_fn=stages.die_with_parent,
+        )
     if done.returncode != 0:
         raise Failed(f"chromium ended with {done.returncode}: {done.stderr[-2000:]}")
     return done.stdout
@@ -90,10 +97,15 @@ def graphs_with_data():
 
 
 class Console:
-    def __init__(self, stage):
+    """Of a live broker, and of an invented one unless a picture is wanted."""
+
+    def __init__(self, stage, invent):
         self.stage = stage
-        self.invented = stage.serve_metrics(lambda scrape: stages.invented_page(scrape, HOSTILE))
-        self.prometheus = stage.start_prometheus([stage.http, self.invented])
+        targets = [stage.http]
+        if invent:
+            self.invented = stage.serve_metrics(lambda scrape: stages.invented_page(scrape, HOSTILE))
+            targets.append(self.invented)
+        self.prometheus = stage.start_prometheus(targets)
         up = f'up{{instance="{stage.http}"}} == 1'
         until(lambda: self.prometheus.query(up), "a scrape of the broker")
         stage.start_load()
@@ -151,7 +163,11 @@ def take_picture(console, file, seconds):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         console.stage.block_and_drain()
-    browse(console.url(instance=console.stage.http, range="5m"), f"--screenshot={file}", "--window-size=1240,1300")
+    browse(
+        console.url(instance=console.stage.http, range="5m"),
+        f"--screenshot={file}",
+        "--window-size=1240,1005",
+    )
 
 
 def main():
@@ -159,11 +175,13 @@ def main():
     parser.add_argument("sluiced")
     parser.add_argument("sluice")
     parser.add_argument("--screenshot", help="write a picture of the console to this file, and check nothing")
-    parser.add_argument("--seconds", type=float, default=240, help="how long the load runs before the picture")
+    parser.add_argument(
+        "--seconds", type=float, default=240, help="how long the load runs before the picture"
+    )
     options = parser.parse_args()
     try:
         with stages.Stage(options.sluiced, options.sluice) as stage:
-            console = Console(stage)
+            console = Console(stage, invent=not options.screenshot)
             if options.screenshot:
                 take_picture(console, options.screenshot, options.seconds)
                 return 0

@@ -1,4 +1,5 @@
-"""Dashboards, rules and runbook agree with each other and with what Prometheus and Grafana want. Starts no server."""
+"""Dashboards, rules and runbook agree with each other and with what Prometheus and Grafana want. Starts no
+server."""
 
 import pathlib
 import re
@@ -36,7 +37,9 @@ def anchor(heading):
 
 class Generated(unittest.TestCase):
     def test_dashboards_are_up_to_date(self):
-        done = subprocess.run([sys.executable, "-B", generate.HERE / "generate.py", "--check"], capture_output=True)
+        done = subprocess.run(
+            [sys.executable, "-B", generate.HERE / "generate.py", "--check"], capture_output=True
+        )
         self.assertEqual(done.returncode, 0, done.stdout.decode())
 
     def test_each_metric_to_come_is_waited_for(self):
@@ -48,7 +51,9 @@ class Generated(unittest.TestCase):
         for rule in queries.rules():
             used |= queries.names_in(rule["expr"])
         waited_for = {re.sub(r"_(bucket|sum|count)$", "", name) for name in used} | used
-        self.assertEqual(set(generate.load_panels()["to_come"] or []) - waited_for, set(), "nothing asks for these")
+        self.assertEqual(
+            set(generate.load_panels()["to_come"] or []) - waited_for, set(), "nothing asks for these"
+        )
 
 
 class PromQl(unittest.TestCase):
@@ -81,7 +86,9 @@ class Alerts(unittest.TestCase):
             with self.subTest(alert["alert"]):
                 self.assertIn(alert["labels"]["severity"], SEVERITIES)
                 self.assertEqual({"summary", "description", "runbook_url"}, alert["annotations"].keys())
-                self.assertEqual(alert["annotations"]["runbook_url"], f"deploy/RUNBOOK.md#{anchor(alert['alert'])}")
+                self.assertEqual(
+                    alert["annotations"]["runbook_url"], f"deploy/RUNBOOK.md#{anchor(alert['alert'])}"
+                )
 
     def test_each_has_a_section_in_the_runbook_and_each_section_an_alert(self):
         text = RUNBOOK.read_text(encoding="utf-8")
@@ -160,7 +167,9 @@ class Grafana(unittest.TestCase):
                     self.assertIn(window, ("$__rate_interval", "1h"))  # "in the last hour"
             for metric in re.findall(r"(\S*)\b\w+_total\b", target["expr"]):
                 with self.subTest(panel["title"]):
-                    self.assertTrue(metric.endswith(tuple(f"{name}(" for name in COUNTER_FUNCTIONS)), target["expr"])
+                    self.assertTrue(
+                        metric.endswith(tuple(f"{name}(" for name in COUNTER_FUNCTIONS)), target["expr"]
+                    )
 
     def test_each_query_is_aggregated(self):
         for panel, target in self.targets():
@@ -193,12 +202,16 @@ class Grafana(unittest.TestCase):
 
     def test_it_is_changed_in_its_source_only(self):
         self.assertFalse(self.dashboard["editable"])
-        provider = yaml.safe_load((DEPLOY / "grafana/provisioning/dashboards/sluice.yaml").read_text())["providers"][0]
+        provider = yaml.safe_load((DEPLOY / "grafana/provisioning/dashboards/sluice.yaml").read_text())[
+            "providers"
+        ][0]
         self.assertFalse(provider["allowUiUpdates"])
         self.assertTrue(provider["disableDeletion"])
 
     def test_the_data_source_is_provisioned(self):
-        source = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/sluice.yaml").read_text())["datasources"][0]
+        source = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/sluice.yaml").read_text())[
+            "datasources"
+        ][0]
         self.assertEqual(source["type"], "prometheus")
         self.assertEqual(source["jsonData"]["timeInterval"], "15s", "the scrape interval of prometheus.yml")
         self.assertIn("scrape_interval: 15s", (DEPLOY / "prometheus/prometheus.yml").read_text())

@@ -1,5 +1,5 @@
-"""Debian's Prometheus, by the files in deploy/, against a live broker with slow consumers: alerts go pending and fire,
-and every query of every dashboard and rule returns data.
+"""Debian's Prometheus, by the files in deploy/, against a live broker with slow consumers: alerts go pending and
+fire, and every query of every dashboard and rule returns data.
 
     prometheus_live_test.py SLUICED SLUICE
 """
@@ -10,7 +10,7 @@ import queries
 import stage as stages
 from stage import Failed, until
 
-# What the load must set off, by the labels that tell the alerts of one name apart. They wait before they fire.
+# What the load must set off, by the labels that tell alerts of one name apart. They wait before they fire.
 ALERTS_OF_THE_LOAD = (
     ("SluiceConsumerNearLimit", {}),
     ("SluiceMessagesDropped", {}),
@@ -49,10 +49,17 @@ class Watch:
         self.wait_for_alert("SluiceConsumersCut", {"reason": "pending_bytes"}, waits=False)
 
     def wait_for_alert(self, name, labels, waits):
-        matchers = ",".join([f'alertname="{name}"', self.broker, *(f'{key}="{labels[key]}"' for key in labels)])
+        matchers = ",".join(
+            [f'alertname="{name}"', self.broker, *(f'{key}="{labels[key]}"' for key in labels)]
+        )
         firing = f'ALERTS{{{matchers},alertstate="firing"}}'
-        until(lambda: self.prometheus.query(firing), lambda: f"{name} to fire; there are {self.prometheus.alerts()}")
-        if waits and not self.prometheus.query(f'max_over_time(ALERTS{{{matchers},alertstate="pending"}}[1h])'):
+        until(
+            lambda: self.prometheus.query(firing),
+            lambda: f"{name} to fire; there are {self.prometheus.alerts()}",
+        )
+        if waits and not self.prometheus.query(
+            f'max_over_time(ALERTS{{{matchers},alertstate="pending"}}[1h])'
+        ):
             raise Failed(f"{name} was never pending")
         print(f"ok {name} {'went pending and fired' if waits else 'fired'}", flush=True)
 

@@ -24,7 +24,9 @@ def grafana_queries(labels, rate):
     """Of the committed dashboard: pairs of panel and PromQL, its variables filled in."""
     for panel in dashboard()["panels"]:
         for target in panel.get("targets", []):
-            query = target["expr"].replace(generate.GRAFANA_LABELS, labels).replace(generate.GRAFANA_RATE, rate)
+            query = (
+                target["expr"].replace(generate.GRAFANA_LABELS, labels).replace(generate.GRAFANA_RATE, rate)
+            )
             yield panel["title"], query
 
 

@@ -1,20 +1,23 @@
-"""A broker with consumers that are too slow in every way, and Debian's Prometheus that watches it by the files in deploy/.
+"""A broker with consumers that are too slow in every way, and Debian's Prometheus that watches it by the files in
+deploy/.
 
     with Stage(sluiced, sluice) as stage:
         stage.start_load()
         prometheus = stage.start_prometheus([stage.http])
         stage.until(lambda: prometheus.query("up"), "a scrape")
 
-Nothing here depends on how fast the machine is: what is waited for has two minutes. Everything that was started is
-ended with the stage, whatever happens.
+Nothing here depends on how fast the machine is: what is waited for has two minutes. Everything that was started
+is ended with the stage, whatever happens.
 """
 
 import contextlib
+import ctypes
 import http.server
 import itertools
 import json
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -54,6 +57,15 @@ def until(ask, what, seconds=PATIENCE_S):
 def get(url, timeout_s=20):
     with urllib.request.urlopen(url, timeout=timeout_s) as answer:
         return answer.read().decode()
+
+
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent():
+    """For a child before it becomes another program: also a test that is killed leaves nothing behind."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def free_port():
@@ -118,7 +130,13 @@ class Stage:
     def start(self, name, *command):
         """A process whose output is in NAME.log."""
         log = self._clean_up.enter_context(open(self.directory / f"{name}.log", "wb"))
-        process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            preexec_fn=die_with_parent,
+        )
         self._clean_up.callback(self.end, process)
         return process
 
@@ -160,7 +178,7 @@ class Stage:
     # Load.
 
     def start_load(self):
-        """A feed with a consumer that keeps up and three that do not, and a queue that makes its publisher wait."""
+        """A feed with a consumer that keeps up and three that do not, and one that makes its publisher wait."""
         self.pb = sluice_wire.load_protocol()
         subscriptions = 0
         for name, topic, overflow in (
@@ -171,7 +189,9 @@ class Stage:
         ):
             self.never_read(name, topic, overflow)
             subscriptions += 1
-        self.start("healthy", self._sluice, "sub", "load.>", "--quiet", "--name=healthy", f"--server={self.listen}")
+        self.start(
+            "healthy", self._sluice, "sub", "load.>", "--quiet", "--name=healthy", f"--server={self.listen}"
+        )
         until(lambda: self.metric("sluice_subscriptions") == subscriptions + 1, "the subscriptions")
         for topic in ("load.ticks", "load.orders", "jobs.night"):
             self.publish(topic)
@@ -181,8 +201,8 @@ class Stage:
 
     def publish(self, topic):
         self.start(
-            f"pub.{topic}", self._sluice, "pub", topic, "--size=1KiB", "--count=1G", "--rate=300", "--timeout=1h",
-            f"--name={topic}", f"--server={self.listen}",
+            f"pub.{topic}", self._sluice, "pub", topic, "--size=1KiB", "--count=1G", "--rate=300",
+            "--timeout=1h", f"--name={topic}", f"--server={self.listen}",
         )  # fmt: skip
 
     def never_read(self, name, topic, overflow):
@@ -268,7 +288,7 @@ class Stage:
 
 
 def invented_page(scrape, client="<b>dash</b>"):
-    """What a broker with three slow consumers shows, one of them called `client`. In each scrape counters have grown."""
+    """What a broker with three slow consumers shows, one of them called `client`. Counters grow with each scrape."""
 
     def escaped(text):
         return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
