@@ -2,8 +2,8 @@
 build_packages=(build-essential cmake ninja-build protobuf-compiler libprotobuf-dev libabsl-dev libfmt-dev
                 prometheus-cpp-dev libspdlog-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev
                 libcurl4-openssl-dev libncurses-dev python3)
-test_packages=("${build_packages[@]}" libgtest-dev libgmock-dev prometheus ccache iproute2 nftables python3 python3-protobuf clang libclang-rt-14-dev llvm valgrind
-               pkg-config nodejs chromium fonts-dejavu-core)
+test_packages=("${build_packages[@]}" libgtest-dev libgmock-dev prometheus ccache iproute2 nftables python3-protobuf python3-yaml
+               clang libclang-rt-14-dev llvm valgrind pkg-config nodejs chromium fonts-dejavu-core)
 # Some packages of nodejs bring it.
 command -v npm >/dev/null || test_packages+=(npm)
 

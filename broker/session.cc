@@ -565,7 +565,8 @@ void Session::LogWrite(const FlushResult& result, absl::Time now) const {
 }
 
 void Session::CountLagging(absl::Time now) {
-  const auto [dropped, conflated] = subscriber_.TakeLosses();
+  const auto [dropped, conflated, gaps] = subscriber_.TakeLosses();
+  context_->counters.gaps.Add(gaps);
   context_->counters.pending_bytes.Add(-static_cast<int64_t>(dropped.bytes + conflated.bytes));
   context_->counters.pending_messages.Add(-static_cast<int64_t>(dropped.messages + conflated.messages));
   context_->counters.messages_dropped.Add(dropped.messages);

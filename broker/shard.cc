@@ -24,6 +24,7 @@ constexpr absl::Duration kMemoryLookEvery = absl::Milliseconds(10);
 constexpr absl::Duration kHeldUpLookEvery = absl::Milliseconds(10);
 // How much of a survey one turn looks at: about a quarter of a millisecond.
 constexpr size_t kTurnSurveyWork = 2048;
+constexpr uint32_t kFlushesPerSample = 64;
 // Those over the maximum who are told so at the same time; more are closed without a word.
 constexpr uint64_t kTurnedAwayMax = 64;
 
@@ -67,6 +68,7 @@ Shard::Shard(const ShardOptions& options, const SessionLimits* limits, MemoryAcc
                backlogs_, shared_limits_, counters_, *records,    *log},
       refused_lines_(1),
       next_housekeeping_(MonotonicNow()),
+      turn_ended_(next_housekeeping_),
       last_turn_ns_(absl::ToUnixNanos(MonotonicNow())) {
   context_.events = &events_;
   context_.episodes = episodes;
@@ -125,6 +127,7 @@ void Shard::Turn() {
   sleeping_ = false;
   const absl::Time woke = MonotonicNow();
   last_turn_ns_.store(absl::ToUnixNanos(woke), std::memory_order_relaxed);
+  turn_began_ = woke;
   const absl::Time now = clock_.Woke(before, wait_max, woke);
 
   ++context_.turn;
@@ -144,9 +147,17 @@ void Shard::Turn() {
   ContinueSurveys(now);
   HouseKeep(now);
 
-  const absl::Time ended = MonotonicNow();
+  CountTimes(MonotonicNow());
+}
+
+void Shard::CountTimes(absl::Time ended) {
   counters_.turns.Add();
-  counters_.turn.ObserveNs(absl::ToInt64Nanoseconds(ended - woke));
+  counters_.turn.ObserveNs(absl::ToInt64Nanoseconds(ended - turn_began_));
+  if (const int64_t blocked = counters_.publishers_blocked.Get(); blocked > 0) {
+    counters_.publishers_blocked_ns.Add(
+        static_cast<uint64_t>(blocked * absl::ToInt64Nanoseconds(ended - turn_ended_)));
+  }
+  turn_ended_ = ended;
   clock_.TurnEnded(ended);
   counters_.late_turns.Add(clock_.late_count() - counters_.late_turns.Get());
   counters_.lateness_ns.Add(static_cast<uint64_t>(absl::ToInt64Nanoseconds(clock_.late_total())) -
@@ -475,7 +486,17 @@ void Shard::Flush(uint64_t token, absl::Time now) {
   if (place == nullptr) return;
   Touch(token, place);
   if (!place->session->wants_flush()) return;
+  const Subscription* sampled = nullptr;
+  if (--flushes_to_sample_ == 0) {
+    flushes_to_sample_ = kFlushesPerSample;
+    sampled = place->session->subscriber().writer().active();
+  }
+  const absl::Time queued = sampled == nullptr ? absl::InfiniteFuture() : sampled->queue().state().oldest;
+  const uint64_t sent_before = counters_.messages_out.Get();
   if (place->session->Flush(now) == Session::Flushed::kMore) WantFlush(token, place);
+  if (queued < absl::InfiniteFuture() && counters_.messages_out.Get() > sent_before) {
+    counters_.delivery.ObserveNs(absl::ToInt64Nanoseconds((now - queued) + (MonotonicNow() - turn_began_)));
+  }
 }
 
 void Shard::CheckDeadlines(absl::Time now) {

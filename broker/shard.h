@@ -168,6 +168,7 @@ class Shard {
   void ReadReady(absl::Time now);
   void FanOutAndFlush(absl::Time now);
   void Flush(uint64_t token, absl::Time now);
+  void CountTimes(absl::Time ended);
   void CheckDeadlines(absl::Time now);
   void RelieveMemory(absl::Time now);
   enum class Shedding { kDrop, kDropAndCut };
@@ -217,6 +218,10 @@ class Shard {
   FairClock clock_;
   DeadlineQueue deadlines_;
   absl::Time next_housekeeping_;
+  // Of the turn that goes on, and the last one.
+  absl::Time turn_began_;
+  absl::Time turn_ended_;
+  uint32_t flushes_to_sample_ = 1;
 
   // In turn; the first one goes on with the session at its place.
   struct Survey {

@@ -1,10 +1,12 @@
-# The system's Python with its protobuf library (Debian: python3, python3-protobuf), for tests that speak the
-# protocol from another language. Another python3 in front of it in PATH usually lacks the library.
-set(SLUICE_PYTHON /usr/bin/python3 CACHE FILEPATH "Python 3 with the protobuf library, for the tests")
-execute_process(COMMAND ${SLUICE_PYTHON} -c "import google.protobuf" RESULT_VARIABLE result OUTPUT_QUIET ERROR_QUIET)
+# The system's Python with its libraries for protobuf and YAML (Debian: python3, python3-protobuf, python3-yaml), for
+# tests that speak the protocol from another language and that read rules and dashboards. Another python3 in front of it
+# in PATH usually lacks them.
+set(SLUICE_PYTHON /usr/bin/python3 CACHE FILEPATH "Python 3 with protobuf and YAML, for the tests")
+execute_process(COMMAND ${SLUICE_PYTHON} -c "import google.protobuf, yaml" RESULT_VARIABLE result
+                OUTPUT_QUIET ERROR_QUIET)
 if(NOT result EQUAL 0)
-  message(FATAL_ERROR "${SLUICE_PYTHON} cannot import google.protobuf: install python3-protobuf, set "
-                      "SLUICE_PYTHON, or leave the tests out with -DSLUICE_BUILD_TESTS=OFF")
+  message(FATAL_ERROR "${SLUICE_PYTHON} cannot import google.protobuf and yaml: install python3-protobuf and "
+                      "python3-yaml, set SLUICE_PYTHON, or leave the tests out with -DSLUICE_BUILD_TESTS=OFF")
 endif()
 
 # sluice_python_test(NAME script.py [ARGUMENTS argument...] [ENVIRONMENT name=value...] [LABEL unit|e2e|slow]

@@ -13,6 +13,8 @@ constexpr MetricInfo kCatalogue[] = {
      "Connections that could not be accepted: out of file descriptors or memory of the system.",
      &S::accept_errors},
     {"sluice_connections_open", "Connections open now.", &S::connections_open},
+    {"sluice_shard_connections", "Connections open now, by the shard that serves them.", &S::connections_open,
+     MetricSeries::kPerShard},
     {"sluice_sessions_ended_total", "Sessions ended, by reason.", &S::sessions_ended,
      MetricSeries::kPerReason},
     {"sluice_slow_consumer_disconnects_total",
@@ -82,6 +84,15 @@ constexpr MetricInfo kCatalogue[] = {
      &S::epollout_resumes},
     {"sluice_write_stall_duration_seconds",
      "Time from a blocked write until the session's queues were drained.", &S::stall},
+    {"sluice_delivery_latency_seconds",
+     "Time from the read of a message until the kernel took it for a subscriber, of one write in sixty-four: "
+     "of "
+     "the oldest message in it.",
+     &S::delivery},
+    {"sluice_gaps_sent_total",
+     "Gaps put into the queue of a subscription: each tells its client, in its place, how many messages are "
+     "missing.",
+     &S::gaps},
 
     {"sluice_reads_total", "Calls that read from a client's socket.", &S::reads},
     {"sluice_read_bytes_total", "Bytes read from clients.", &S::read_bytes},
@@ -93,6 +104,9 @@ constexpr MetricInfo kCatalogue[] = {
      "Times that a publisher had to wait because of a consumer with the policy block.", &S::block_paused},
     {"sluice_blocked_publishers", "Publishers that wait now because of a consumer with the policy block.",
      &S::publishers_blocked},
+    {"sluice_publisher_blocked_seconds_total",
+     "Time that publishers waited because of a consumer with the policy block, added up over them.",
+     &S::publishers_blocked_ns, MetricSeries::kOne, MetricUnit::kNanoseconds},
 
     {"sluice_loop_turns_total", "Turns of the event loop.", &S::turns, MetricSeries::kPerShard},
     {"sluice_loop_turn_duration_seconds",

@@ -120,6 +120,9 @@ struct alignas(64) ShardCounters {
   Counter epollout_arms;
   Counter epollout_resumes;
   DurationHistogram stall;  // from the blocked write to the drained queue
+  Counter gaps;             // told to a subscription, in its queue
+  // Of one flush in kFlushesPerSample: from the read of the oldest message that it sent until the kernel took it.
+  DurationHistogram delivery;
 
   // Reads
   Counter reads;
@@ -129,6 +132,7 @@ struct alignas(64) ShardCounters {
   Counter clients_paused;    // reads paused, for whatever reason
   Counter block_paused;      // because of a consumer that blocks its publishers
   Gauge publishers_blocked;
+  Counter publishers_blocked_ns;  // added up over the publishers
 
   // The event loop
   Counter turns;

@@ -690,17 +690,22 @@ Subscriber::Lag& Subscriber::NeedLag() {
 void Subscriber::TellMissingInFront(Subscription* subscription, Missing missing, v1::GapCause cause) {
   if (missing.messages == 0) return;
   const Missing told_already = subscription->mutable_queue().TakeGapInFront();
-  if (told_already.messages == 0) left_out_.AddGap(subscription->id);
+  if (told_already.messages == 0) CountGap(*subscription);
   missing += told_already;
   const uint64_t offered = subscription->offered - subscription->queue().state().waiting_messages;
   subscription->mutable_queue().PutGapInFront(GapSlice(subscription->id, missing, cause, offered, account_));
+}
+
+void Subscriber::CountGap(const Subscription& subscription) {
+  left_out_.AddGap(subscription.id);
+  ++NeedBehind().losses.gaps;
 }
 
 // The same behind all that waits.
 void Subscriber::TellMissingBehind(Subscription* subscription, Missing missing) {
   if (missing.messages == 0) return;
   const Missing told_already = subscription->mutable_queue().TakeGapBehind();
-  if (told_already.messages == 0) left_out_.AddGap(subscription->id);
+  if (told_already.messages == 0) CountGap(*subscription);
   missing += told_already;
   subscription->mutable_queue().PutGapBehind(
       GapSlice(subscription->id, missing, v1::GAP_CAUSE_DROPPED, subscription->offered, account_));

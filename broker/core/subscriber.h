@@ -238,6 +238,7 @@ class Subscriber {
   struct Losses {
     Missing dropped;
     Missing conflated;  // a newer one takes their place
+    uint64_t gaps = 0;  // in which the client is told of them
   };
   Losses TakeLosses() { return behind_ == nullptr ? Losses() : std::exchange(behind_->losses, {}); }
   // The same since it began, with what Offer() said, and per subscription.
@@ -336,8 +337,8 @@ class Subscriber {
     bool has_news() const {
       return over.has_value() || lag_report.raised > 0 || lag_report.cleared > 0 ||
              lag_report.causes_told > 0 || lag_report.observed > 0 || lag_report.observed_messages > 0 ||
-             losses.dropped.messages > 0 || losses.conflated.messages > 0 || blocks.has_news() ||
-             !cut.empty();
+             losses.dropped.messages > 0 || losses.conflated.messages > 0 || losses.gaps > 0 ||
+             blocks.has_news() || !cut.empty();
     }
   };
   static const Behind kNeverBehind;
@@ -376,6 +377,7 @@ class Subscriber {
   void CountGone(uint64_t bytes);
   void TellMissingInFront(Subscription* subscription, Missing missing, v1::GapCause cause);
   void TellMissingBehind(Subscription* subscription, Missing missing);
+  void CountGap(const Subscription& subscription);
   bool StillSheds(Subscription* subscription, absl::Time now) const;
   bool Conflates(Subscription* subscription);
   void BookConflated(const Subscription& subscription, const Missing& replaced);

@@ -65,6 +65,8 @@ class Screen {
     ::wattrset(::stdscr, static_cast<int>(A_NORMAL));
   }
   void Show() { ::wrefresh(::stdscr); }
+  // Whatever else has written on the terminal goes away with the next Show().
+  void DrawAnew() { ::clearok(::curscr, true); }
   // ERR: there is none.
   int Key() { return ::wgetch(::stdscr); }
 
@@ -101,6 +103,7 @@ class Top {
       (void)WaitFor({STDIN_FILENO, console_.interrupt().fd()}, next);
       if (const std::optional<ExitCode> code = console_.interrupt().exit_code()) return *code;
       for (int key = screen.Key(); key != ERR; key = screen.Key()) {
+        screen.DrawAnew();
         if (Take(key) == Next::kQuit) return ExitCode::kDone;
       }
       if (asks_now_ || client::MonotonicNow() >= next) {

@@ -33,19 +33,26 @@ class Terminal:
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def wait_for(self, text, what):
+        """Only what changes is drawn; a key that means nothing lets all of it be drawn anew."""
         deadline = time.monotonic() + SECONDS_MAX
+        redraw_at = time.monotonic() + 1
         while text not in ESCAPES.sub(b"", self.drawn):
             if time.monotonic() > deadline:
                 sys.exit(f"FAILED: {what}; drawn so far: {self.drawn[-3000:]!r}")
+            if time.monotonic() > redraw_at:
+                self.press(b"\x0c")
+                redraw_at = time.monotonic() + 1
             self._read()
         self.drawn = b""
 
     def press(self, keys):
         os.write(self.fd, keys)
 
-    def wait_for_end(self):
+    def wait_for_end(self, what):
+        deadline = time.monotonic() + SECONDS_MAX
         while self._read():
-            pass
+            if time.monotonic() > deadline:
+                sys.exit(f"FAILED: {what}; drawn so far: {self.drawn[-3000:]!r}")
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
     def _read(self):
@@ -77,8 +84,9 @@ def check(sluiced, sluice, directory):
         try:
             ports = ports_of(ports_file)
             server = ["--server", f"sluice://{ports['listen']}"]
-            with subprocess.Popen([sluice, "sub", "quotes.*", "--name", "dash-7", *server],
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as sub:
+            sub = subprocess.Popen([sluice, "sub", "quotes.*", "--name", "dash-7", *server],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
                 top = Terminal([sluice, "top", "--http", f"http://{ports['http']}", "--interval", "200ms"])
                 top.wait_for(b"dash-7", "the consumer is shown")
                 top.press(b"s")
@@ -87,17 +95,18 @@ def check(sluiced, sluice, directory):
                 top.wait_for(b"filter: nobody", "the filter is shown")
                 top.press(b"/\x1b")
                 top.wait_for(b"dash-7", "without a filter the consumer is shown again")
-                sub.send_signal(signal.SIGTERM)
+            finally:
+                sub.kill()
                 sub.wait()
             top.wait_for(b"0 of 0 consumers", "it goes when its client goes")
             top.press(b"q")
-            code = top.wait_for_end()
+            code = top.wait_for_end("q ends it")
             if code != 0:
                 sys.exit(f"FAILED: q ends it with {code}")
             top = Terminal([sluice, "top", "--http", f"http://{ports['http']}"])
             top.wait_for(b"sluiced", "it starts again")
             os.kill(top.pid, signal.SIGINT)
-            code = top.wait_for_end()
+            code = top.wait_for_end("Ctrl-C ends it")
             if code != 130:
                 sys.exit(f"FAILED: Ctrl-C ends it with {code}")
             if b"\x1b[?1049l" not in top.drawn:
@@ -107,7 +116,7 @@ def check(sluiced, sluice, directory):
             broker.send_signal(signal.SIGKILL)
             top.wait_for(b"no answer for", "a broker that is gone is said")
             top.press(b"q")
-            if top.wait_for_end() != 0:
+            if top.wait_for_end("q ends it without a broker, too") != 0:
                 sys.exit("FAILED: q ends it without a broker, too")
         finally:
             broker.kill()

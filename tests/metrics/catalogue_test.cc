@@ -34,8 +34,10 @@ bool IsCounter(const MetricInfo& info) {
 TEST(CatalogueTest, EveryMemberOfShardCountersHasExactlyOneLine) {
   std::vector<MetricInfo::Member> members;
   for (const MetricInfo& info : Catalogue()) {
-    // The reasons of ends are shown twice: all of them, and those that mean a slow consumer.
-    const bool second_view = info.name == "sluice_slow_consumer_disconnects_total";
+    // Shown twice are the reasons of ends, all of them and those that mean a slow consumer, and the connections, in
+    // all and by shard.
+    const bool second_view =
+        info.name == "sluice_slow_consumer_disconnects_total" || info.name == "sluice_shard_connections";
     const bool known = std::find(members.begin(), members.end(), info.member) != members.end();
     EXPECT_EQ(known, second_view) << info.name;
     if (!known) members.push_back(info.member);
@@ -122,7 +124,9 @@ TEST(CatalogueTest, LabelsAreBounded) {
 
 TEST(CatalogueTest, OneShardCanBeToldFromAnotherWhereTheSumWouldHideIt) {
   for (const MetricInfo& info : Catalogue()) {
-    EXPECT_EQ(info.series == MetricSeries::kPerShard, info.name.starts_with("sluice_loop_")) << info.name;
+    EXPECT_EQ(info.series == MetricSeries::kPerShard,
+              info.name.starts_with("sluice_loop_") || info.name.starts_with("sluice_shard_"))
+        << info.name;
     if (info.series == MetricSeries::kPerShard) continue;
     EXPECT_TRUE(IsCounter(info) || info.series == MetricSeries::kOne) << info.name;
   }

@@ -88,11 +88,15 @@ std::map<std::string, double> SetEachToAnotherValue(ShardCounters* c) {
   c->block_paused.Add(1045);
   c->publishers_blocked.Set(1046);
   c->subscriptions_cut[v1::REASON_PENDING_BYTES].Add(1047);
+  c->gaps.Add(1048);
+  c->publishers_blocked_ns.Add(1'049'000'000'000);
+  c->delivery.ObserveNs(1'050'000'000'000);
   return {
       {"sluice_connections_accepted_total", 1001},
       {"sluice_connections_refused_total", 1002},
       {"sluice_accept_errors_total", 1003},
       {"sluice_connections_open", 1004},
+      {"sluice_shard_connections{shard=\"0\"}", 1004},
       {"sluice_subscriptions", 1005},
       {"sluice_errors_sent_total", 1006},
       {"sluice_messages_received_total", 1007},
@@ -139,6 +143,9 @@ std::map<std::string, double> SetEachToAnotherValue(ShardCounters* c) {
       {"sluice_blocking_subscriptions", 1044},
       {"sluice_block_pauses_total", 1045},
       {"sluice_blocked_publishers", 1046},
+      {"sluice_gaps_sent_total", 1048},
+      {"sluice_publisher_blocked_seconds_total", 1049},
+      {"sluice_delivery_latency_seconds_sum", 1050},
   };
 }
 

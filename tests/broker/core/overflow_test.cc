@@ -104,7 +104,7 @@ class OverflowTest : public ::testing::Test {
     client_.Read(transport_.stream());
   }
   void TakeLosses() {
-    const auto [dropped, conflated] = subscriber_.TakeLosses();
+    const auto [dropped, conflated, gaps] = subscriber_.TakeLosses();
     pending_messages_ -= dropped.messages + conflated.messages;
     pending_bytes_ -= dropped.bytes + conflated.bytes;
     dropped_ += dropped;
