@@ -99,14 +99,14 @@ void TopicSampler::Count(std::string_view publisher, uint64_t bytes, Entry* entr
 void TopicSampler::Add(const Entry& other, Entry* entry) {
   entry->all.samples += other.all.samples;
   entry->all.bytes += other.all.bytes;
-  for (const auto& [publisher, weight] : other.publishers) {
-    const auto found = std::find_if(entry->publishers.begin(), entry->publishers.end(),
-                                    [&](const auto& one) { return one.first == publisher; });
-    if (found == entry->publishers.end()) {
-      entry->publishers.emplace_back(publisher, weight);
+  for (const auto& one : other.publishers) {
+    const auto same = std::find_if(entry->publishers.begin(), entry->publishers.end(),
+                                   [&](const auto& known) { return known.first == one.first; });
+    if (same == entry->publishers.end()) {
+      entry->publishers.push_back(one);
     } else {
-      found->second.samples += weight.samples;
-      found->second.bytes += weight.bytes;
+      same->second.samples += one.second.samples;
+      same->second.bytes += one.second.bytes;
     }
   }
 }
