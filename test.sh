@@ -19,5 +19,5 @@ for preset in "${presets[@]}"; do
   # run.sh may have configured it without.
   cmake --preset "$preset" -DSLUICE_BUILD_TESTS=ON >/dev/null
   cmake --build --preset "$preset" -j2
-  ctest --preset "$preset" "${labels[@]}" -j2 --no-tests=error
+  ctest --preset "$preset" "${labels[@]}" -j4 --no-tests=error
 done
