@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <future>
+#include <optional>
 #include <utility>
 
 #include "broker/clock.h"
@@ -46,10 +48,13 @@ int64_t BudgetBytes(uint64_t configured) {
   return static_cast<int64_t>(std::min<uint64_t>(bytes, INT64_MAX));
 }
 
+// What a shard promised; nullopt: it has not answered by then.
 template <typename Value>
-std::future_status WaitUntil(const std::future<Value>& value, absl::Time until) {
+std::optional<Value> Await(std::promise<Value>* promise, absl::Time until) {
+  std::future<Value> value = promise->get_future();
   const absl::Duration left = std::max(absl::ZeroDuration(), until - MonotonicNow());
-  return value.wait_for(absl::ToChronoNanoseconds(left));
+  if (value.wait_for(absl::ToChronoNanoseconds(left)) != std::future_status::ready) return std::nullopt;
+  return value.get();
 }
 
 std::string BuildType() {
@@ -191,9 +196,8 @@ SurveyAnswer Broker::Survey(const SurveyRequest& request, absl::Duration wait_ma
   }
   SurveyAnswer all;
   for (const auto& task : tasks) {
-    std::future<SurveyAnswer> answer = task->answer.get_future();
-    if (WaitUntil(answer, until) == std::future_status::ready) {
-      all.Merge(answer.get(), request.consumers_max);
+    if (std::optional<SurveyAnswer> answer = Await(&task->answer, until)) {
+      all.Merge(*std::move(answer), request.consumers_max);
     } else {
       ++all.distributions.shards_missing;
     }
@@ -206,12 +210,10 @@ absl::Status Broker::Kick(const SessionName& session, absl::Duration wait_max) {
   const auto task = std::make_shared<KickTask>();
   task->token = session.token;
   shards_[session.shard]->Post(KickCommand{task});
-  std::future<KickTask::Outcome> outcome = task->outcome.get_future();
-  if (WaitUntil(outcome, MonotonicNow() + wait_max) != std::future_status::ready) {
-    return absl::DeadlineExceededError("the shard does not answer");
-  }
-  return outcome.get() == KickTask::Outcome::kKicked ? absl::OkStatus()
-                                                     : absl::NotFoundError("there is no such session");
+  const std::optional<KickTask::Outcome> outcome = Await(&task->outcome, MonotonicNow() + wait_max);
+  if (!outcome.has_value()) return absl::DeadlineExceededError("the shard does not answer");
+  return *outcome == KickTask::Outcome::kKicked ? absl::OkStatus()
+                                                : absl::NotFoundError("there is no such session");
 }
 
 // It is the main thread's to end the process.
@@ -248,8 +250,9 @@ std::vector<TopicsTask::Answer> Broker::AskForTopics(size_t loudest_max,
   }
   std::vector<TopicsTask::Answer> answers;
   for (const auto& task : tasks) {
-    std::future<TopicsTask::Answer> answer = task->answer.get_future();
-    if (WaitUntil(answer, until) == std::future_status::ready) answers.push_back(answer.get());
+    if (std::optional<TopicsTask::Answer> answer = Await(&task->answer, until)) {
+      answers.push_back(*std::move(answer));
+    }
   }
   return answers;
 }

@@ -155,6 +155,14 @@ absl::StatusOr<nlohmann::json> AdminClient::Ask(const char* method, const std::s
   return parsed;
 }
 
+ExitCode Report(const absl::StatusOr<nlohmann::json>& done, Console& console) {
+  if (!done.ok()) return console.interrupt().exit_code().value_or(console.Fail(done.status()));
+  if (console.output().Write(TextOf(*done, "text") + "\n") != Output::Result::kWritten) {
+    return console.Fail(console.output());
+  }
+  return ExitCode::kDone;
+}
+
 double NumberOf(const nlohmann::json& object, const char* field) {
   const nlohmann::json* const found = FieldOf(object, field);
   return found != nullptr && found->is_number() ? found->get<double>() : 0;

@@ -53,6 +53,9 @@ class AdminClient {
   const Console& console_;
 };
 
+// For commands that change something: prints what the broker did, or fails with what it said.
+ExitCode Report(const absl::StatusOr<nlohmann::json>& done, Console& console);
+
 // A field of an answer, or what stands for it when it is not there or something else.
 double NumberOf(const nlohmann::json& object, const char* field);
 std::string TextOf(const nlohmann::json& object, const char* field);

@@ -16,7 +16,6 @@ struct ConsumersFlags {
   std::string sort = "pending";
   uint64_t limit = 20;
   std::string topic;
-  std::string id;
   bool json = false;
 };
 

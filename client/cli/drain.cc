@@ -9,13 +9,7 @@ namespace sluice::cli {
 namespace {
 
 ExitCode Run(const AdminFlags& flags, Console& console) {
-  AdminClient client(flags, console);
-  const absl::StatusOr<nlohmann::json> done = client.Post("/api/drain");
-  if (!done.ok()) return console.interrupt().exit_code().value_or(console.Fail(done.status()));
-  if (console.output().Write(TextOf(*done, "text") + "\n") != Output::Result::kWritten) {
-    return console.Fail(console.output());
-  }
-  return ExitCode::kDone;
+  return Report(AdminClient(flags, console).Post("/api/drain"), console);
 }
 
 }  // namespace

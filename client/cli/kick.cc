@@ -14,13 +14,7 @@ struct KickFlags {
 };
 
 ExitCode Run(const KickFlags& flags, Console& console) {
-  AdminClient client(flags.admin, console);
-  const absl::StatusOr<nlohmann::json> done = client.Delete("/api/consumers/" + flags.id);
-  if (!done.ok()) return console.interrupt().exit_code().value_or(console.Fail(done.status()));
-  if (console.output().Write(TextOf(*done, "text") + "\n") != Output::Result::kWritten) {
-    return console.Fail(console.output());
-  }
-  return ExitCode::kDone;
+  return Report(AdminClient(flags.admin, console).Delete("/api/consumers/" + flags.id), console);
 }
 
 }  // namespace
