@@ -135,7 +135,8 @@ Broker::~Broker() {
 
 void Broker::Drain() {
   if (phase_.exchange(Phase::kDraining) == Phase::kDraining) return;
-  for (const auto& shard : shards_) shard->Post(DrainCommand{config_.drain_timeout});
+  for (const auto& shard : shards_)
+    shard->Post(DrainCommand{config_.drain_timeout, config_.reconnect_spread});
 }
 
 void Broker::Reload(const Config& config) {
@@ -311,13 +312,18 @@ absl::Status Broker::Healthy() const {
 absl::Status Broker::Ready() const {
   switch (phase_) {
     case Phase::kServing:
-      return Healthy();
+      break;
     case Phase::kStarting:
       return absl::UnavailableError("starting");
     case Phase::kDraining:
       return absl::UnavailableError("draining: going down");
   }
-  return absl::OkStatus();
+  if (std::any_of(shards_.begin(), shards_.end(),
+                  [](const auto& shard) { return shard->memory_used_up(); })) {
+    return absl::UnavailableError(fmt::format("the memory budget is used up, publishers wait: {} of {} bytes",
+                                              memory_.bytes(), memory_.budget_bytes()));
+  }
+  return Healthy();
 }
 
 }  // namespace sluice

@@ -76,6 +76,7 @@ struct Config {
   absl::Duration goodbye_timeout = absl::Seconds(1);
   absl::Duration drain_timeout = absl::Seconds(10);
   absl::Duration retry_after = absl::Seconds(1);
+  absl::Duration reconnect_spread = absl::Seconds(2);  // 0: all at once
 
   // [tuning]
   uint64_t notsent_lowat_bytes = uint64_t{256} << 10;  // 0: the kernel's default, like the next one

@@ -967,8 +967,8 @@ void Session::TurnAway(v1::Reason reason, std::string text) {
   EndBecause({.reason = reason, .text = std::move(text)});
 }
 
-void Session::Drain(absl::Time now, absl::Time deadline) {
-  EndBecause({.reason = v1::REASON_SHUTDOWN, .text = "the broker is going down"});
+void Session::Drain(absl::Time now, absl::Time deadline, absl::Duration retry_after) {
+  EndBecause({.reason = v1::REASON_SHUTDOWN, .text = "the broker is going down", .retry_after = retry_after});
   if (state_ == State::kOpen) {
     StartDraining(now);
     end_->close_by = deadline;
@@ -1142,6 +1142,7 @@ v1::Goodbye Session::MakeGoodbye(absl::Time now) const {
 
 absl::Duration Session::RetryAfter() const {
   if (end_->reason == v1::REASON_CLIENT_CLOSED) return absl::ZeroDuration();
+  if (end_->reason == v1::REASON_SHUTDOWN) return end_->retry_after;
   if (!IsSlowConsumer(end_->reason)) return context_->limits.retry_after;
   const int doublings = std::min<int>(static_cast<int>(cuts_in_a_row_) - 1, kRetryDoublingsMax);
   return context_->limits.retry_after * (1 << std::max(0, doublings));

@@ -162,8 +162,9 @@ class Session {
 
   // There is no room for it: Goodbye instead of service.
   void TurnAway(v1::Reason reason, std::string text);
-  // The broker is going down: what is queued is delivered until `deadline`, then Goodbye.
-  void Drain(absl::Time now, absl::Time deadline);
+  // The broker is going down: what is queued is delivered until `deadline`, then Goodbye, which asks the client to come
+  // back, here or elsewhere, after `retry_after`.
+  void Drain(absl::Time now, absl::Time deadline, absl::Duration retry_after);
 
   // What the poller is to report from now on.
   net::Interest interest() const {
@@ -204,6 +205,8 @@ class Session {
     absl::Duration above_soft_for = absl::ZeroDuration();
     // The number of the publish that the Error is about; 0: none.
     uint64_t publish = 0;
+    // Of a shutdown; otherwise see RetryAfter().
+    absl::Duration retry_after = absl::ZeroDuration();
 
     // The end of the phase of closing that it is in.
     absl::Time close_by = absl::InfiniteFuture();

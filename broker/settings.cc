@@ -122,6 +122,10 @@ constexpr Setting kSettings[] = {
     {"retry-after", "timeouts", "retry_after", K::kDuration, &C::retry_after,
      "how long a client that was cut for being slow is asked to stay away; doubles each time in a row", 10,
      10 * kMinute, "come back at once"},
+    {"reconnect-spread", "timeouts", "reconnect_spread", K::kDuration, &C::reconnect_spread,
+     "when the broker goes down, its clients are asked to connect again, here or elsewhere, spread over so "
+     "long",
+     10, 10 * kMinute, "all at once"},
 
     {"notsent-lowat", "tuning", "notsent_lowat", K::kBytes, &C::notsent_lowat_bytes,
      "unsent bytes per client that the kernel takes (TCP_NOTSENT_LOWAT): what it holds is hidden from the "

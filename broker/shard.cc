@@ -230,7 +230,7 @@ void Shard::RunCommands(absl::Time now) {
     commands.swap(commands_);
   }
   for (ShardCommand& command : commands) {
-    if (const auto* drain = std::get_if<DrainCommand>(&command)) Drain(now, drain->deliver_for);
+    if (const auto* drain = std::get_if<DrainCommand>(&command)) Drain(now, *drain);
     if (auto* survey = std::get_if<SurveyCommand>(&command)) {
       surveys_.push_back({survey->task, ConsumerSurvey(survey->task->request, index_of_this_)});
     }
@@ -710,8 +710,9 @@ void Shard::HouseKeep(absl::Time now) {
   tell(held_up_, v1::Paused::CAUSE_BLOCKED_BY_CONSUMER);
 }
 
-void Shard::Drain(absl::Time now, absl::Duration deliver_for) {
+void Shard::Drain(absl::Time now, const DrainCommand& how) {
   phase_ = Phase::kDraining;
+  size_t told = 0;
   if (acceptor_.has_value()) {
     (void)poller_.Remove(acceptor_->fd());
     acceptor_.reset();
@@ -719,7 +720,8 @@ void Shard::Drain(absl::Time now, absl::Duration deliver_for) {
   for (size_t at = 0; at < places_.size(); ++at) {
     Place& place = places_[at];
     if (place.session == nullptr) continue;
-    place.session->Drain(now, now + deliver_for);
+    const double share = static_cast<double>(told++) / static_cast<double>(session_count_);
+    place.session->Drain(now, now + how.deliver_for, how.reconnect_spread * share);
     const uint64_t token = TokenOf(at, place.generation);
     Touch(token, &place);
     if (place.session->wants_flush()) WantFlush(token, &place);

@@ -73,9 +73,11 @@ struct KickTask {
   std::promise<Outcome> outcome;
 };
 
-// Serve no new connection, deliver what is queued, say goodbye, end.
+// Serve no new connection, deliver what is queued, say goodbye, end. The clients are asked to come back at moments
+// spread evenly over `reconnect_spread`.
 struct DrainCommand {
   absl::Duration deliver_for;
+  absl::Duration reconnect_spread;
 };
 struct SurveyCommand {
   std::shared_ptr<SurveyTask> task;
@@ -128,6 +130,8 @@ class Shard {
   const ShardCounters& counters() const { return counters_; }
   // Any thread: when the last turn began, monotonic. Turns come once a second at least.
   absl::Time last_turn() const { return absl::FromUnixNanos(last_turn_ns_.load(std::memory_order_relaxed)); }
+  // Any thread: nothing is left to shed, and publishers wait.
+  bool memory_used_up() const { return memory_ == Memory::kUsedUp; }
 
  private:
   struct Place {
@@ -185,7 +189,7 @@ class Shard {
   void WantFlush(uint64_t token, Place* place);
   void Touch(uint64_t token, Place* place);
 
-  void Drain(absl::Time now, absl::Duration deliver_for);
+  void Drain(absl::Time now, const DrainCommand& how);
   void Kick(KickTask* task);
   void ListTopics(TopicsTask* task, absl::Time now);
   void ContinueSurveys(absl::Time now);
@@ -254,7 +258,8 @@ class Shard {
   absl::Time next_look_at_held_up_ = absl::InfiniteFuture();
   // Publishers are not read while it is short (other shards have not shed yet), and, once nothing is left to
   // shed, until it is within its low mark.
-  enum class Memory { kEnough, kShort, kUsedUp } memory_ = Memory::kEnough;
+  enum class Memory { kEnough, kShort, kUsedUp };
+  std::atomic<Memory> memory_{Memory::kEnough};
   // Of each shard, when it became short.
   std::vector<uint64_t> turns_when_short_;
   absl::Time memory_used_up_at_;

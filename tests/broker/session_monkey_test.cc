@@ -139,7 +139,8 @@ class Monkey {
         rig_.other_shards = Random(2) == 0 ? SessionRig::OtherShards::kDone : SessionRig::OtherShards::kBusy;
         return;
       case 22:
-        if (Random(8) == 0) peer->session->Drain(rig_.now, rig_.now + absl::Milliseconds(Random(3000)));
+        if (Random(8) == 0)
+          peer->session->Drain(rig_.now, rig_.now + absl::Milliseconds(Random(3000)), absl::ZeroDuration());
         return;
       default:
         return Hear(peer, Random(3) != 0 ? Random(20'000) : SIZE_MAX);
@@ -233,7 +234,7 @@ class Monkey {
     for (const auto& peer : rig_.peers) {
       if (peer->session == nullptr) continue;
       peer->session->ResumeReads(rig_.now);
-      peer->session->Drain(rig_.now, rig_.now + absl::Seconds(1));
+      peer->session->Drain(rig_.now, rig_.now + absl::Seconds(1), absl::ZeroDuration());
     }
     for (int i = 0; i < 20; ++i) {
       for (const auto& peer : rig_.peers) {

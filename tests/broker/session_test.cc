@@ -1072,13 +1072,15 @@ TEST_F(SessionTest, ADrainDeliversWhatIsQueuedThenSaysGoodbye) {
   Peer* idle = rig_.ConnectAs("idle");
   Peer* stranger = rig_.Connect();
   for (Peer* one : {peer, idle, stranger}) {
-    one->session->Drain(rig_.now, rig_.now + absl::Seconds(10));
+    one->session->Drain(rig_.now, rig_.now + absl::Seconds(10), absl::Milliseconds(1234));
   }
   EXPECT_EQ(rig_.counters.subscriptions.Get(), 0);
   rig_.Turn();
   EXPECT_EQ(rig_.AwaitGoodbye(idle).reason(), v1::REASON_SHUTDOWN);
   EXPECT_EQ(rig_.AwaitGoodbye(stranger).reason(), v1::REASON_SHUTDOWN);
-  EXPECT_EQ(rig_.AwaitGoodbye(peer).reason(), v1::REASON_SHUTDOWN);
+  const v1::Goodbye goodbye = rig_.AwaitGoodbye(peer);
+  EXPECT_EQ(goodbye.reason(), v1::REASON_SHUTDOWN);
+  EXPECT_EQ(goodbye.retry_after_ms(), 1234u);
   EXPECT_EQ(rig_.Payloads(peer).size(), 4u);
   for (Peer* one : {peer, idle, stranger}) {
     one->client.Close();
@@ -1089,7 +1091,7 @@ TEST_F(SessionTest, ADrainDeliversWhatIsQueuedThenSaysGoodbye) {
 
 TEST_F(SessionTest, ADrainEndsAtItsDeadline) {
   Peer* peer = Blocked(500'000, 3);
-  peer->session->Drain(rig_.now, rig_.now + absl::Seconds(10));
+  peer->session->Drain(rig_.now, rig_.now + absl::Seconds(10), absl::Milliseconds(1234));
   EXPECT_EQ(peer->session->NextDeadline(), rig_.now + absl::Seconds(10));
   rig_.now += absl::Seconds(10) - absl::Milliseconds(1);
   rig_.Turn();

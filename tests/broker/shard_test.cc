@@ -1,5 +1,6 @@
 #include "broker/shard.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -26,6 +27,7 @@
 namespace sluice {
 namespace {
 
+using ::testing::UnorderedElementsAre;
 using testing::Eventually;
 using testing::WireClient;
 using Frame = v1::ServerFrame;
@@ -60,8 +62,8 @@ class ShardTest : public ::testing::Test {
     ASSERT_TRUE(shards_[0]->Listen(std::move(listener), options, slots_.get()).ok());
     for (const auto& shard : shards_) threads_.emplace_back([&shard] { shard->Run(); });
   }
-  void Drain(absl::Duration deliver_for) {
-    for (const auto& shard : shards_) shard->Post(DrainCommand{deliver_for});
+  void Drain(absl::Duration deliver_for, absl::Duration reconnect_spread = absl::ZeroDuration()) {
+    for (const auto& shard : shards_) shard->Post(DrainCommand{deliver_for, reconnect_spread});
   }
   void Join() {
     for (std::thread& thread : threads_) thread.join();
@@ -153,6 +155,23 @@ TEST_F(ShardTest, ADrainDeliversWhatIsQueued) {
   publisher.Close();
   Join();
   EXPECT_EQ(counters().messages_dropped.Get(), 0u);
+}
+
+TEST_F(ShardTest, ADrainAsksItsClientsToComeBackOneAfterTheOther) {
+  Start();
+  std::vector<WireClient> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.emplace_back(port_);
+    clients.back().Connect("client");
+  }
+  Drain(absl::Seconds(20), absl::Seconds(2));
+  std::vector<uint64_t> retry_after_ms;
+  for (WireClient& client : clients) {
+    retry_after_ms.push_back(client.ExpectGoodbye(v1::REASON_SHUTDOWN).retry_after_ms());
+    client.Close();
+  }
+  Join();
+  EXPECT_THAT(retry_after_ms, UnorderedElementsAre(0, 500, 1000, 1500));
 }
 
 TEST_F(ShardTest, ADrainDoesNotWaitForThoseWhoDoNotRead) {

@@ -9,12 +9,14 @@
 #include <vector>
 
 #include "tests/support/broker_process.h"
+#include "tests/support/eventually.h"
 #include "tests/support/healthy_load.h"
 #include "tests/support/wire_client.h"
 
 namespace sluice::testing {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -124,11 +126,14 @@ TEST_F(MemoryBudgetTest, WhenNothingIsLeftToShedPublishersWaitAndAreTold) {
     begun.back().SendRaw(std::string_view(frame).substr(0, frame.size() - 1));
   }
   broker_.WaitForLog("memory used up: publishers wait");
+  EXPECT_THAT(broker_.Get("/readyz"), AllOf(HasSubstr(" 503 "), HasSubstr("budget is used up")));
+  EXPECT_THAT(broker_.Get("/healthz"), HasSubstr(" 200 "));
   publisher_.Publish("never", "waits");
   EXPECT_EQ(publisher_.NextOf(v1::ServerFrame::kPaused).paused().cause(), v1::Paused::CAUSE_MEMORY);
   EXPECT_THAT(broker_.LogLines(kCutLine), IsEmpty());
   for (WireClient& client : begun) client.Reset();
   broker_.WaitForLog("memory is enough again: publishers go on");
+  EXPECT_TRUE(Eventually([&] { return broker_.Get("/readyz").find(" 200 ") != std::string::npos; }));
   (void)publisher_.NextOf(v1::ServerFrame::kResumed);
   publisher_.Ack();
   load_.Leave();

@@ -86,5 +86,38 @@ TEST(RestartTest, SubscriptionsAreMadeAgainAndMessagesFlowOn) {
               ElementsAre("shutdown", "connected"));
 }
 
+TEST(RestartTest, WhenABrokerIsDrainedItsClientsGoToAnother) {
+  BrokerProcess first({"--reconnect-spread=300ms"});
+  BrokerProcess second;
+  ClientOptions options;
+  options.servers = {"127.0.0.1:" + std::to_string(first.port()),
+                     "127.0.0.1:" + std::to_string(second.port())};
+  Told received;
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 3; ++i) {
+    absl::StatusOr<std::unique_ptr<Client>> client = Client::Connect(options);
+    ASSERT_TRUE(client.ok()) << client.status();
+    EXPECT_EQ((*client)->server().address, options.servers[0]);
+    clients.push_back(*std::move(client));
+  }
+  absl::StatusOr<Subscription> ticks = clients[0]->Subscribe(
+      "ticks.>", [&](const MessageView& tick) { received.Add(std::string(tick.payload)); });
+  ASSERT_TRUE(ticks.ok()) << ticks.status();
+  ASSERT_TRUE(clients[0]->Flush().ok());
+
+  first.Signal(SIGTERM);
+  EXPECT_EQ(first.WaitForExit().code, 0);
+  second.WaitForMetric("sluice_connections_open", 3);
+  second.WaitForMetric("sluice_subscriptions", 1);
+  const absl::StatusOr<PublishReceipt> receipt =
+      clients[1]->PublishWithAck({.topic = "ticks.a", .payload = "moved"}, absl::Minutes(2));
+  ASSERT_TRUE(receipt.ok()) << receipt.status();
+  EXPECT_TRUE(Eventually([&] { return received.all() == std::vector<std::string>{"moved"}; }));
+  for (const auto& client : clients) {
+    EXPECT_EQ(client->server().address, options.servers[1]);
+    EXPECT_TRUE(client->Close().ok());
+  }
+}
+
 }  // namespace
 }  // namespace sluice::testing
