@@ -1,6 +1,7 @@
 #include "broker/broker.h"
 
 #include <fmt/format.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -122,7 +123,12 @@ absl::Status Broker::Open() {
   socket_options.send_buffer_bytes = static_cast<uint32_t>(config_.send_buffer_bytes);
   absl::Status listening = shards_.front()->Listen(*std::move(listener), socket_options, &slots_);
   if (!listening.ok()) return listening;
-  for (const auto& one : shards_) threads_.emplace_back([&one] { one->Run(); });
+  for (const auto& one : shards_) {
+    threads_.emplace_back([&one] { one->Run(); });
+    // For top -H and gdb.
+    const std::string name = fmt::format("shard-{}", threads_.size() - 1);
+    ::pthread_setname_np(threads_.back().native_handle(), name.c_str());
+  }
   phase_ = Phase::kServing;
   return absl::OkStatus();
 }

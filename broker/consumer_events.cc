@@ -112,6 +112,7 @@ void ConsumerEvents::Publish() {
     const Topics topics = TopicsOf(event.kind());
     PublishOn(topics.json, ToJson(event));
     PublishOn(topics.protobuf, event.SerializeAsString());
+    published_.Add();
   }
 }
 

@@ -1,7 +1,7 @@
 // What the broker publishes by itself about slow consumers, for operators who subscribe to it. Internal to the
 // broker.
 //
-//   ConsumerEvents events(&index, &fan_out, &read_chunk);
+//   ConsumerEvents events(&index, &fan_out, &read_chunk, &counters.consumer_events);
 //   if (events.wanted(v1::ConsumerEvent::KIND_SLOW)) events.Add(std::move(event), now);
 //   ...
 //   events.Publish();   // before the turn's fan-out
@@ -26,6 +26,7 @@
 #include "broker/core/fan_out.h"
 #include "broker/core/filter_index.h"
 #include "broker/log.h"
+#include "metrics/counters.h"
 #include "protocol/consumer_event.pb.h"
 
 namespace sluice {
@@ -37,8 +38,8 @@ std::string ToJson(const v1::ConsumerEvent& event);
 class ConsumerEvents {
  public:
   // All of them outlive it.
-  ConsumerEvents(FilterIndex* index, FanOut* fan_out, OpenChunk* chunk)
-      : index_(index), fan_out_(fan_out), chunk_(chunk) {}
+  ConsumerEvents(FilterIndex* index, FanOut* fan_out, OpenChunk* chunk, Counter* published)
+      : index_(index), fan_out_(fan_out), chunk_(chunk), published_(*published) {}
 
   // Whether anybody, on any shard, subscribes to such events.
   bool wanted(v1::ConsumerEvent::Kind kind);
@@ -57,6 +58,7 @@ class ConsumerEvents {
   FilterIndex* const index_;
   FanOut* const fan_out_;
   OpenChunk* const chunk_;
+  Counter& published_;
   RateLimit rate_{10, 100};
   std::vector<v1::ConsumerEvent> events_;
 };

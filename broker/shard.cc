@@ -63,7 +63,7 @@ Shard::Shard(const ShardOptions& options, const SessionLimits* limits, MemoryAcc
       backlogs_(memory),
       index_(options.match_cache_topics),
       fan_out_(&pool_),
-      events_(&index_, &fan_out_, &read_chunk_),
+      events_(&index_, &fan_out_, &read_chunk_, &counters_.consumer_events),
       context_{limits_,   index_,         fan_out_,  read_chunk_, *scratch_, *memory,
                backlogs_, shared_limits_, counters_, *records,    *log},
       refused_lines_(1),

@@ -92,6 +92,7 @@ ClientState Client::state() const { return core_->state(); }
 ServerInfo Client::server() const { return core_->server(); }
 
 ClientStats Client::stats() const { return core_->stats(); }
+std::vector<SubscriptionInfo> Client::subscriptions() const { return core_->subscriptions(); }
 
 }  // namespace client_v1
 }  // namespace sluice

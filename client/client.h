@@ -1,6 +1,6 @@
 // The client of Sluice, a pub/sub broker. This is the header to read first; the others that it includes say
 // how to set up a client (options.h), what a subscription can do (subscription.h) and what one is told
-// (events.h).
+// (events.h). prometheus.h shows the numbers of a client on a page of metrics.
 //
 //   #include <sluice/client.h>
 //
@@ -43,6 +43,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -228,6 +229,8 @@ class SLUICE_EXPORT Client {
   ClientState state() const;
   ServerInfo server() const;
   ClientStats stats() const;
+  // Those that have not ended, in the order they were made.
+  std::vector<SubscriptionInfo> subscriptions() const;
 
  private:
   explicit Client(std::shared_ptr<client::Core> core);

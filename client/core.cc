@@ -299,6 +299,14 @@ absl::Status Core::Close(absl::Duration timeout) {
   return lifecycle_.WaitClosed();
 }
 
+std::vector<SubscriptionInfo> Core::subscriptions() const {
+  std::vector<SubscriptionInfo> all;
+  for (const auto& state : table_.All()) {
+    all.push_back({.id = state->id(), .filter = state->filter(), .stats = state->stats()});
+  }
+  return all;
+}
+
 ClientStats Core::stats() const {
   const absl::Time now = MonotonicNow();
   const Outbox::Stats outgoing = outbox_.stats();

@@ -55,6 +55,7 @@ class Core : public std::enable_shared_from_this<Core> {
   ClientState state() const { return lifecycle_.state(); }
   ServerInfo server() const { return lifecycle_.server(); }
   ClientStats stats() const;
+  std::vector<SubscriptionInfo> subscriptions() const;
 
  private:
   absl::Status Start();

@@ -143,6 +143,14 @@ struct SubscriptionStats {
   uint64_t window_bytes = 0;
 };
 
+// A subscription as its client lists it.
+struct SubscriptionInfo {
+  // Counts up within the client, and is used once.
+  uint32_t id = 0;
+  std::string filter = {};
+  SubscriptionStats stats = {};
+};
+
 // The handle. Destroying it ends the subscription as Unsubscribe() does.
 //
 // Thread safety: the methods may be called from any thread at the same time; moving and destroying may not.

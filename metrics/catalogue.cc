@@ -93,6 +93,10 @@ constexpr MetricInfo kCatalogue[] = {
      "Gaps put into the queue of a subscription: each tells its client, in its place, how many messages are "
      "missing.",
      &S::gaps},
+    {"sluice_consumer_events_total",
+     "Events about slow consumers that were published under $sys.consumer, since somebody subscribes to "
+     "them.",
+     &S::consumer_events},
 
     {"sluice_reads_total", "Calls that read from a client's socket.", &S::reads},
     {"sluice_read_bytes_total", "Bytes read from clients.", &S::read_bytes},

@@ -119,6 +119,7 @@ struct alignas(64) ShardCounters {
   Counter write_would_block;
   Counter epollout_arms;
   Counter epollout_resumes;
+  Counter consumer_events;  // published under $sys.consumer
   DurationHistogram stall;  // from the blocked write to the drained queue
   Counter gaps;             // told to a subscription, in its queue
   // Of one flush in kFlushesPerSample: from the read of the oldest message that it sent until the kernel took it.

@@ -349,7 +349,7 @@ class SessionRig {
   SessionContext context{limits,   index,         fan_out,  read_chunk, *scratch, memory,
                          backlogs, shared_limits, counters, records,    *log};
   Episodes episodes;
-  ConsumerEvents events{&index, &fan_out, &read_chunk};
+  ConsumerEvents events{&index, &fan_out, &read_chunk, &counters.consumer_events};
   // Whether they have done everything that was asked of them.
   enum class OtherShards { kDone, kBusy } other_shards = OtherShards::kDone;
   absl::Time now = absl::FromUnixSeconds(1000);

@@ -89,6 +89,7 @@ std::map<std::string, double> SetEachToAnotherValue(ShardCounters* c) {
   c->publishers_blocked.Set(1046);
   c->subscriptions_cut[v1::REASON_PENDING_BYTES].Add(1047);
   c->gaps.Add(1048);
+  c->consumer_events.Add(1098);
   c->publishers_blocked_ns.Add(1'049'000'000'000);
   c->delivery.ObserveNs(1'050'000'000'000);
   return {
@@ -144,6 +145,7 @@ std::map<std::string, double> SetEachToAnotherValue(ShardCounters* c) {
       {"sluice_block_pauses_total", 1045},
       {"sluice_blocked_publishers", 1046},
       {"sluice_gaps_sent_total", 1048},
+      {"sluice_consumer_events_total", 1098},
       {"sluice_publisher_blocked_seconds_total", 1049},
       {"sluice_delivery_latency_seconds_sum", 1050},
   };
