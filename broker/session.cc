@@ -181,7 +181,7 @@ void Session::OnEndOfStream(absl::Time now) {
   if (end_ != nullptr) return;
   if (reader_.unfinished()) {
     context_->counters.frames_truncated.Add();
-    if (const std::optional<uint64_t> suppressed = context_->bad_input_lines.Admit(now)) {
+    if (const std::optional<uint64_t> suppressed = context_->lines.bad_input.Admit(now)) {
       context_->log.Info("client closed within a frame", {{"client", client_name_},
                                                           {"address", peer_},
                                                           {"bytes", reader_.unfinished_bytes()},
@@ -586,9 +586,12 @@ void Session::CountLagging(absl::Time now) {
   // LogEnd, or LogCut, says more.
   if (report.raised == 0 && (end_ != nullptr || (report.recovered == 0 && report.causes_told == 0))) return;
   if (!context_->log.Enabled(LogLevel::kInfo)) return;
-  const std::optional<uint64_t> suppressed = context_->lagging_lines.Admit(now);
-  if (!suppressed.has_value()) return;
-  if (report.raised > 0 || report.recovered > 0) {
+  if (report.raised > 0 || report.recovered > 0) LogLag(report, now);
+  if (report.causes_told > 0) LogLagCause(now);
+}
+
+void Session::LogLag(const Subscriber::LagReport& report, absl::Time now) const {
+  if (const std::optional<uint64_t> suppressed = context_->lines.lags.Admit(now)) {
     context_->log.Info(report.raised > 0 ? "consumer lags" : "consumer recovered",
                        {{"client", client_name_},
                         {"address", peer_},
@@ -597,10 +600,11 @@ void Session::CountLagging(absl::Time now) {
                         {"kernel_bytes", transport_.socket().UnsentBytes()},
                         {"suppressed", *suppressed}});
   }
-  if (report.causes_told > 0) LogLagCause();
 }
 
-void Session::LogLagCause() const {
+void Session::LogLagCause(absl::Time now) const {
+  const std::optional<uint64_t> suppressed = context_->lines.causes.Admit(now);
+  if (!suppressed.has_value()) return;
   const auto [lag, time_to_limit] = subscriber_.lag_told();
   context_->log.Info("cause of lag", {{"client", client_name_},
                                       {"address", peer_},
@@ -608,7 +612,8 @@ void Session::LogLagCause() const {
                                       {"drain_bytes_per_second", lag.drain_bytes_per_second},
                                       {"feed_bytes_per_second", lag.feed_bytes_per_second},
                                       {"delivery_bytes_per_second", lag.delivery_bytes_per_second},
-                                      {"time_to_limit", time_to_limit}});
+                                      {"time_to_limit", time_to_limit},
+                                      {"suppressed", *suppressed}});
 }
 
 void Session::CountBlock(const BlockNews& news, absl::Time now) {
@@ -616,7 +621,7 @@ void Session::CountBlock(const BlockNews& news, absl::Time now) {
   context_->counters.blocking_subscriptions.Add(began ? 1 : -1);
   if (!began) context_->unblocked = SessionContext::Unblocked::kSomebody;
   if (!context_->log.Enabled(LogLevel::kInfo)) return;
-  const std::optional<uint64_t> suppressed = context_->lagging_lines.Admit(now);
+  const std::optional<uint64_t> suppressed = context_->lines.blocks.Admit(now);
   if (!suppressed.has_value()) return;
   if (began) {
     context_->log.Info("consumer blocks its publishers", {{"client", client_name_},
@@ -793,7 +798,7 @@ void Session::PublishCut(Ends ends, const OverLimit& over, const LagFinding& lag
 
 void Session::LogObserved(const OverLimit& over, absl::Time now) {
   context_->counters.observed_overflows[static_cast<size_t>(over.reason)].Add();
-  const std::optional<uint64_t> suppressed = context_->lagging_lines.Admit(now);
+  const std::optional<uint64_t> suppressed = context_->lines.observed.Admit(now);
   if (!suppressed.has_value()) return;
   const Subscription* subscription = subscriber_.Find(over.subscription);
   const FilterGroup* group = subscription == nullptr ? nullptr : subscription->group;
@@ -836,7 +841,7 @@ void Session::EndCutSubscriptions(absl::Time now) {
 }
 
 void Session::LogCut(const OverLimit& over, const Subscription& subscription, absl::Time now) {
-  const std::optional<uint64_t> suppressed = context_->lagging_lines.Admit(now);
+  const std::optional<uint64_t> suppressed = context_->lines.subscription_cuts.Admit(now);
   if (!suppressed.has_value()) return;
   context_->log.Warn("slow consumer: subscription ended",
                      {{"client", client_name_},
@@ -1155,7 +1160,7 @@ void Session::LogEnd(const v1::Goodbye& goodbye, const LagFinding& lag, absl::Ti
     if (!context_->log.Enabled(level)) return;
     uint64_t suppressed_before = 0;
     if (level == LogLevel::kInfo) {
-      const std::optional<uint64_t> suppressed = context_->bad_input_lines.Admit(now);
+      const std::optional<uint64_t> suppressed = context_->lines.bad_input.Admit(now);
       if (!suppressed.has_value()) return;
       suppressed_before = *suppressed;
     }
@@ -1168,6 +1173,8 @@ void Session::LogEnd(const v1::Goodbye& goodbye, const LagFinding& lag, absl::Ti
                          {"suppressed", suppressed_before}});
     return;
   }
+  const std::optional<uint64_t> suppressed = context_->lines.session_cuts.Admit(now);
+  if (!suppressed.has_value()) return;
   const Subscription* subscription = subscriber_.Find(end_->subscription);
   const FilterGroup* group = subscription == nullptr ? nullptr : subscription->group;
   context_->log.Warn(
@@ -1192,7 +1199,8 @@ void Session::LogEnd(const v1::Goodbye& goodbye, const LagFinding& lag, absl::Ti
        {"kernel_bytes", transport_.socket().UnsentBytes()},
        {"blocked_for", subscriber_.stalled() ? now - subscriber_.stall().since : absl::ZeroDuration()},
        {"cuts_in_a_row", cuts_in_a_row_},
-       {"retry_after", RetryAfter()}});
+       {"retry_after", RetryAfter()},
+       {"suppressed", *suppressed}});
 }
 
 // The last step, from every state.

@@ -50,6 +50,18 @@
 
 namespace sluice {
 
+// One per shard and kind of line, so that a flood of one kind hides no other. Cuts are what an operator looks for
+// later: a thousand at once are written, one by one.
+struct LineLimits {
+  RateLimit bad_input{10, 100};
+  RateLimit lags{10, 100};
+  RateLimit causes{10, 100};
+  RateLimit blocks{10, 100};
+  RateLimit observed{10, 100};
+  RateLimit subscription_cuts{100, 1000};
+  RateLimit session_cuts{100, 1000};
+};
+
 // What a session uses of its shard. Everything outlives the session.
 struct SessionContext {
   const SessionLimits& limits;
@@ -64,8 +76,7 @@ struct SessionContext {
   SessionRecords& records;
   Logger& log;
   // Lines that clients can cause as often as they like.
-  RateLimit bad_input_lines{10, 100};
-  RateLimit lagging_lines{10, 100};
+  LineLimits lines = {};
   // Of what is told to others about slow consumers; null: nobody listens.
   ConsumerEvents* events = nullptr;
   // Where they are remembered, under this shard's number; null: nowhere.
@@ -239,7 +250,8 @@ class Session {
   void Finish(absl::Time now);
   v1::Goodbye MakeGoodbye(absl::Time now) const;
   absl::Duration RetryAfter() const;
-  void LogLagCause() const;
+  void LogLag(const Subscriber::LagReport& report, absl::Time now) const;
+  void LogLagCause(absl::Time now) const;
   void LogEnd(const v1::Goodbye& goodbye, const LagFinding& lag, absl::Time now) const;
   // Tell others of it.
   void PublishLag(absl::Time now);

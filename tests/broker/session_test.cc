@@ -415,6 +415,33 @@ TEST_F(SessionTest, ManyBadClientsDoNotFloodTheLog) {
   EXPECT_EQ(rig_.LogLinesWith("suppressed=500"), 1u);
 }
 
+TEST_F(SessionTest, ManyCutsDoNotFloodTheLogAndHideNothingElse) {
+  rig_.limits.subscriber.write_timeout = absl::Seconds(10);
+  rig_.limits.ping_interval = absl::ZeroDuration();
+  uint64_t suppressed = 0;
+  const auto cut_one_behind_a_thousand = [&] {
+    Peer* peer = Blocked();
+    for (const uint64_t wanted = rig_.ended_total() + 1; rig_.ended_total() < wanted; rig_.Turn()) {
+      rig_.now += absl::Seconds(10);
+      while (rig_.context.lines.session_cuts.Admit(rig_.now).has_value()) suppressed = 0;
+      ++suppressed;
+    }
+    ++suppressed;
+    peer->client.Close();
+    rig_.UntilEnded(peer);
+  };
+  for (int i = 0; i < 3; ++i) cut_one_behind_a_thousand();
+  EXPECT_EQ(rig_.LogLinesWith("slow consumer disconnected"), 0u);
+  Peer* bad = rig_.Connect();
+  rig_.SendRaw(bad, "\x02\xff\xff");
+  rig_.AwaitGoodbye(bad);
+  EXPECT_EQ(rig_.LogLinesWith("session ended"), 1u);
+  Blocked();
+  PassWriteTimeout();
+  EXPECT_EQ(rig_.LogLinesWith("slow consumer disconnected"), 1u);
+  EXPECT_EQ(rig_.LogLinesWith("suppressed=" + std::to_string(suppressed)), 1u);
+}
+
 TEST_F(SessionTest, HoldsTopicsToWhatTheBrokerAllows) {
   rig_.limits.publish.topic_bytes_max = 64;
   Peer* peer = rig_.ConnectAs("client");
