@@ -1,7 +1,7 @@
 # What Debian 12 needs for Sluice; sourced by run.sh and test.sh.
 build_packages=(build-essential cmake ninja-build protobuf-compiler libprotobuf-dev libabsl-dev libfmt-dev
                 prometheus-cpp-dev libspdlog-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev
-                libcurl4-openssl-dev libncurses-dev python3)
+                libcurl4-openssl-dev libncurses-dev libsystemd-dev python3)
 test_packages=("${build_packages[@]}" libgtest-dev libgmock-dev prometheus ccache iproute2 nftables python3-protobuf python3-yaml
                clang libclang-rt-14-dev llvm valgrind pkg-config nodejs chromium fonts-dejavu-core)
 # Some packages of nodejs bring it.

@@ -47,6 +47,8 @@ class Broker : private SnapshotSource {
   // HOST:PORT in use, the real ports where 0 was asked for. http_address() is empty when there is none.
   const std::string& client_address() const { return client_address_; }
   const std::string& http_address() const { return http_address_; }
+  // What is in force: as of the start, but for what Reload() has changed.
+  const Config& config() const { return config_; }
 
   // Takes no new connections, delivers what is queued for at most drain_timeout, says Goodbye to everybody.
   // Returns at once.
@@ -56,6 +58,9 @@ class Broker : private SnapshotSource {
   void Reload(const Config& config);
   // Returns when every session has ended.
   void Wait();
+
+  // Whether every shard has had a turn lately; any thread.
+  absl::Status Healthy() const override;
 
  private:
   Broker(const Config& config, Logger* log);
@@ -73,10 +78,8 @@ class Broker : private SnapshotSource {
   admin::EpisodeList ListEpisodes(size_t episodes_max) const override;
   admin::TopicList ListTopics(size_t topics_max, absl::Duration wait_max) override;
   MemoryUse Memory() const override;
-  absl::Status Healthy() const override;
   absl::Status Ready() const override;
 
-  // As of the start, but for what Reload() has changed.
   Config config_;
   Logger* const log_;
   mutable Mutex limits_mutex_;

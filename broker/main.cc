@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <fstream>
@@ -15,6 +16,7 @@
 #include "broker/broker.h"
 #include "broker/config.h"
 #include "broker/log.h"
+#include "broker/service_manager.h"
 
 namespace sluice {
 namespace {
@@ -29,6 +31,12 @@ sigset_t SignalsToWaitFor() {
   sigemptyset(&signals);
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
   return signals;
+}
+
+// 0: none came in that time.
+int WaitForSignal(const sigset_t& signals, absl::Duration wait_max) {
+  const timespec wait = absl::ToTimespec(wait_max);
+  return std::max(0, ::sigtimedwait(&signals, nullptr, &wait));
 }
 
 int ExitCodeOf(const absl::Status& status) {
@@ -64,11 +72,16 @@ int Fail(const absl::Status& status) {
   return ExitCodeOf(status);
 }
 
-// What the broker was started with, read once more: flags stay what they were, the file may have changed.
-void Reload(int argc, const char* const* argv, Broker* broker, Logger* log) {
+// What the broker was started with, read once more: flags stay what they were, the file may have changed. Returns what
+// there is to say about it besides the log.
+std::string Reload(int argc, const char* const* argv, Broker* broker, Logger* log) {
   const CommandLine command = ParseCommandLine(argc, argv);
-  if (command.next == NextStep::kRun) return broker->Reload(command.config);
+  if (command.next == NextStep::kRun) {
+    broker->Reload(command.config);
+    return "";
+  }
   log->Error("configuration not read again: everything stays as it was", {{"problems", command.text}});
+  return "; the configuration has problems and was not read again: see the log";
 }
 
 int Serve(const Config& config, int argc, const char* const* argv) {
@@ -93,16 +106,24 @@ int Serve(const Config& config, int argc, const char* const* argv) {
                         {"listen", (*broker)->client_address()},
                         {"http", http.empty() ? Config::kOff : http}});
 
-  for (;;) {
-    int signal = 0;
-    sigwait(&signals, &signal);
-    if (signal != SIGHUP) {
-      log->Info("going down: delivering what is queued", {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"},
-                                                          {"drain_timeout", config.drain_timeout}});
-      break;
+  ServiceManager manager(log.get());
+  const std::string serving = fmt::format("serving clients on {}, HTTP {}", (*broker)->client_address(),
+                                          http.empty() ? Config::kOff : http);
+  manager.Serving(serving);
+
+  int signal = 0;
+  while (signal != SIGTERM && signal != SIGINT) {
+    manager.FeedWatchdog((*broker)->Healthy());
+    signal = WaitForSignal(signals, manager.feed_interval());
+    if (signal == SIGHUP) {
+      manager.Reloading();
+      manager.Serving(serving + Reload(argc, argv, broker->get(), log.get()));
     }
-    Reload(argc, argv, broker->get(), log.get());
   }
+  const absl::Duration drain_timeout = (*broker)->config().drain_timeout;
+  log->Info("going down: delivering what is queued",
+            {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"}, {"drain_timeout", drain_timeout}});
+  manager.Stopping(drain_timeout + (*broker)->config().goodbye_timeout);
   // A second one means: now.
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   (*broker)->Drain();
