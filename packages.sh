@@ -4,7 +4,7 @@ build_packages=(build-essential cmake ninja-build protobuf-compiler libprotobuf-
                 libcurl4-openssl-dev libncurses-dev libsystemd-dev python3)
 test_packages=("${build_packages[@]}" libgtest-dev libgmock-dev prometheus ccache iproute2 nftables python3-protobuf python3-yaml
                clang libclang-rt-14-dev llvm valgrind pkg-config nodejs chromium fonts-dejavu-core
-               systemd)
+               help2man debootstrap systemd)
 # Some packages of nodejs bring it.
 command -v npm >/dev/null || test_packages+=(npm)
 

@@ -10,7 +10,9 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 prefix=$dir/prefix
 
-cmake --install "$build" --component client --prefix "$prefix" >/dev/null
+for component in client-runtime client; do
+  cmake --install "$build" --component "$component" --prefix "$prefix" >/dev/null
+done
 
 echo "== each header stands alone and shows nothing that is ours alone"
 printf '%s\n' "$prefix"/include/sluice/*.h | xargs -P 2 -n 1 \
