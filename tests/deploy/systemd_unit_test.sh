@@ -2,7 +2,7 @@
 # The unit is one that systemd takes without a complaint, leaves the broker next to nothing that it could do harm with,
 # and names the exit codes of the broker.
 #
-#   unit_test.sh SOURCE_DIR BROKER
+#   systemd_unit_test.sh SOURCE_DIR BROKER
 set -euo pipefail
 unit=$1/deploy/systemd/sluiced.service broker=$2
 dir=$(mktemp -d)
