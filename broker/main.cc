@@ -124,7 +124,8 @@ int Serve(const Config& config, int argc, const char* const* argv) {
   log->Info("going down: delivering what is queued",
             {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"}, {"drain_timeout", drain_timeout}});
   manager.Stopping(drain_timeout + (*broker)->config().goodbye_timeout);
-  // A second one means: now.
+  // A second one means: now. There is nothing left to reload for.
+  ::signal(SIGHUP, SIG_IGN);
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   (*broker)->Drain();
   (*broker)->Wait();

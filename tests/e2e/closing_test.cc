@@ -223,6 +223,7 @@ TEST_F(ClosingTest, WhileItDrainsNobodyNewIsServedAndItIsNotReady) {
   publisher_.ExpectGoodbye(v1::REASON_SHUTDOWN);
   EXPECT_THAT(broker_.Get("/readyz"), HasSubstr(" 503 "));
   EXPECT_THAT(broker_.Get("/healthz"), HasSubstr(" 200 "));
+  broker_.Signal(SIGHUP);  // too late to read anything again
   EXPECT_THROW(
       {
         WireClient late(broker_.port());

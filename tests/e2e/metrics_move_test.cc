@@ -1,13 +1,9 @@
 // Every metric of the list in metrics/README.md moves on a real broker: a metric that nothing can move misleads
 // whoever looks at it. (That the list is complete, metrics_table_test sees to.)
-#include <dirent.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
-#include <signal.h>
-#include <sys/ptrace.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -15,7 +11,6 @@
 #include <functional>
 #include <iterator>
 #include <set>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -23,6 +18,7 @@
 #include "tests/support/eventually.h"
 #include "tests/support/http_client.h"
 #include "tests/support/metrics_page.h"
+#include "tests/support/stopped_thread.h"
 #include "tests/support/wire_client.h"
 
 namespace sluice::testing {
@@ -45,35 +41,6 @@ std::vector<std::string> MetricsOfTheReadme() {
   }
   return names;
 }
-
-// One thread of a process stands still, as if the kernel gave it no processor; the others go on.
-class StoppedThread {
- public:
-  StoppedThread(pid_t pid, const std::string& name) : tid_(Find(pid, name)) {
-    if (::ptrace(PTRACE_SEIZE, tid_, nullptr, nullptr) != 0 ||
-        ::ptrace(PTRACE_INTERRUPT, tid_, nullptr, nullptr) != 0 || ::waitpid(tid_, nullptr, __WALL) != tid_) {
-      throw std::runtime_error("cannot stop the thread " + name);
-    }
-  }
-  ~StoppedThread() { ::ptrace(PTRACE_DETACH, tid_, nullptr, nullptr); }
-
- private:
-  static pid_t Find(pid_t pid, const std::string& name) {
-    const std::string folder = "/proc/" + std::to_string(pid) + "/task/";
-    DIR* threads = ::opendir(folder.c_str());
-    pid_t found = 0;
-    for (const dirent* one = nullptr; threads != nullptr && (one = ::readdir(threads)) != nullptr;) {
-      std::string comm;
-      std::getline(std::ifstream(folder + one->d_name + "/comm"), comm);
-      if (comm == name) found = std::stoi(one->d_name);
-    }
-    if (threads != nullptr) ::closedir(threads);
-    if (found == 0) throw std::runtime_error("there is no thread " + name);
-    return found;
-  }
-
-  const pid_t tid_;
-};
 
 // Publishes one message again and again, as far as the kernel takes it, and goes on where it stopped.
 class Flood {
