@@ -1,38 +1,15 @@
 #include "client/cli/admin.h"
 
-#include <curl/curl.h>
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <fstream>
-#include <memory>
 
 #include "client/cli/flags.h"
 #include "client/cli/text.h"
 
 namespace sluice::cli {
 namespace {
-
-// Longer than any list that the broker sends.
-constexpr size_t kAnswerBytesMax = size_t{64} << 20;
-
-struct FreeCurl {
-  void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-  void operator()(char* text) const { curl_free(text); }
-};
-
-size_t TakeAnswer(char* bytes, size_t size, size_t count, void* answer) {
-  std::string* const text = static_cast<std::string*>(answer);
-  if (text->size() + size * count > kAnswerBytesMax) return 0;
-  text->append(bytes, size * count);
-  return size * count;
-}
-
-// Not 0: curl gives up.
-int GiveUp(void* console, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-  return static_cast<const Console*>(console)->interrupt().exit_code().has_value() ? 1 : 0;
-}
 
 const nlohmann::json* FieldOf(const nlohmann::json& object, const char* field) {
   if (!object.is_object()) return nullptr;
@@ -97,60 +74,24 @@ absl::StatusOr<nlohmann::json> AdminClient::Post(const std::string& path) { retu
 
 absl::StatusOr<nlohmann::json> AdminClient::Ask(const char* method, const std::string& path,
                                                 const Query& query) {
-  const std::unique_ptr<CURL, FreeCurl> curl(curl_easy_init());
-  if (curl == nullptr) return absl::ResourceExhaustedError("no memory for an HTTP request");
-  std::string url = flags_.url;
-  while (url.ends_with('/')) url.pop_back();
-  if (!url.starts_with("http://") && !url.starts_with("https://")) url.insert(0, "http://");
-  const std::string server = url;
-  url += path;
-  for (const auto& [key, value] : query) {
-    const std::unique_ptr<char, FreeCurl> escaped(
-        curl_easy_escape(curl.get(), value.data(), static_cast<int>(value.size())));
-    url += fmt::format("{}{}={}", url.find('?') == std::string::npos ? '?' : '&', key,
-                       escaped == nullptr ? "" : escaped.get());
-  }
-  std::unique_ptr<curl_slist, FreeCurl> fields;
+  HttpRequest request = {
+      .method = method, .server = flags_.url, .path = path, .query = query, .timeout = flags_.timeout};
   if (!flags_.token_file.empty()) {
-    const absl::StatusOr<std::string> token = ReadToken(flags_.token_file);
+    absl::StatusOr<std::string> token = ReadToken(flags_.token_file);
     if (!token.ok()) return token.status();
-    fields.reset(curl_slist_append(nullptr, fmt::format("Authorization: Bearer {}", *token).c_str()));
+    request.token = *std::move(token);
   }
-  std::string answer;
-  curl_easy_setopt(curl.get(), CURLOPT_URL, url.c_str());
-  curl_easy_setopt(curl.get(), CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(curl.get(), CURLOPT_CUSTOMREQUEST, method);
-  curl_easy_setopt(curl.get(), CURLOPT_HTTPHEADER, fields.get());
-  curl_easy_setopt(curl.get(), CURLOPT_TIMEOUT_MS,
-                   static_cast<long>(absl::ToInt64Milliseconds(flags_.timeout)));
-  curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, TakeAnswer);
-  curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &answer);
-  curl_easy_setopt(curl.get(), CURLOPT_NOPROGRESS, 0L);
-  curl_easy_setopt(curl.get(), CURLOPT_XFERINFOFUNCTION, GiveUp);
-  curl_easy_setopt(curl.get(), CURLOPT_XFERINFODATA, &console_);
-  // Signals are the console's.
-  curl_easy_setopt(curl.get(), CURLOPT_NOSIGNAL, 1L);
-  switch (const CURLcode code = curl_easy_perform(curl.get()); code) {
-    case CURLE_OK:
-      break;
-    case CURLE_ABORTED_BY_CALLBACK:
-      return absl::CancelledError("interrupted");
-    case CURLE_OPERATION_TIMEDOUT:
-      return absl::DeadlineExceededError(
-          fmt::format("{} does not answer within {}", server, RoundedDuration(flags_.timeout)));
-    case CURLE_URL_MALFORMAT:
-      return absl::InvalidArgumentError(
-          fmt::format("'{}' is no address; one is http://HOST:PORT", flags_.url));
-    default:
-      return absl::UnavailableError(fmt::format("cannot ask {}: {} (is it sluiced's --http address?)", server,
-                                                curl_easy_strerror(code)));
+  const absl::StatusOr<HttpAnswer> answer = AskHttp(request, console_);
+  if (absl::IsUnavailable(answer.status())) {
+    return absl::UnavailableError(
+        fmt::format("{} (is it sluiced's --http address?)", std::string(answer.status().message())));
   }
-  long status = 0;
-  curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
-  nlohmann::json parsed = nlohmann::json::parse(answer, nullptr, /*allow_exceptions=*/false);
-  if (absl::Status said = FromAnswer(status, parsed, server); !said.ok()) return said;
+  if (!answer.ok()) return answer.status();
+  nlohmann::json parsed = nlohmann::json::parse(answer->body, nullptr, /*allow_exceptions=*/false);
+  if (absl::Status said = FromAnswer(answer->status, parsed, flags_.url); !said.ok()) return said;
   if (!parsed.is_object()) {
-    return absl::UnavailableError(fmt::format("{} is no broker's HTTP side: its answer is no JSON", server));
+    return absl::UnavailableError(
+        fmt::format("{} is no broker's HTTP side: its answer is no JSON", flags_.url));
   }
   return parsed;
 }

@@ -10,12 +10,11 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/cli/console.h"
+#include "client/cli/http.h"
 
 namespace CLI {
 class App;
@@ -41,7 +40,7 @@ class AdminClient {
 
   // The answer, parsed. Unavailable: nobody answers there. DeadlineExceeded: not in time. InvalidArgument: the broker
   // says that the request makes no sense. NotFound, PermissionDenied: what it says. Cancelled: a signal came.
-  using Query = std::vector<std::pair<std::string, std::string>>;
+  using Query = HttpQuery;
   absl::StatusOr<nlohmann::json> Get(const std::string& path, const Query& query = {});
   absl::StatusOr<nlohmann::json> Delete(const std::string& path);
   absl::StatusOr<nlohmann::json> Post(const std::string& path);

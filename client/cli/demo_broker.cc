@@ -6,7 +6,6 @@
 
 #include <array>
 #include <cerrno>
-#include <cstdlib>
 #include <filesystem>
 #include <system_error>
 
@@ -29,44 +28,24 @@ std::string FindProgram() {
   return kProgram;
 }
 
-absl::StatusOr<std::string> MakeDirectory() {
-  std::error_code error;
-  std::filesystem::path parent = std::filesystem::temp_directory_path(error);
-  if (error) parent = "/tmp";
-  std::string pattern = (parent / "sluice-demo-XXXXXX").string();
-  if (::mkdtemp(pattern.data()) != nullptr) return pattern;
-  return absl::UnavailableError(fmt::format("cannot create a directory in {}: {}", parent.string(),
-                                            std::generic_category().message(errno)));
-}
-
-void RemoveDirectory(const std::string& path) {
-  std::error_code ignored;
-  std::filesystem::remove_all(path, ignored);
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DemoBroker>> DemoBroker::Start(const Options& options, int interrupt_fd) {
-  absl::StatusOr<std::string> directory = MakeDirectory();
-  if (!directory.ok()) return directory.status();
   std::vector<std::string> arguments = {options.program.empty() ? FindProgram() : options.program,
-                                        "--listen=127.0.0.1:0", "--http=off",
-                                        "--ports-file=" + *directory + "/ports"};
+                                        "--listen=" + options.listen, "--http=" + options.http,
+                                        "--log-format=text"};
   arguments.insert(arguments.end(), options.flags.begin(), options.flags.end());
   absl::StatusOr<ChildProcess> child = ChildProcess::Start({.arguments = arguments, .errors = Pipe::kYes});
   if (!child.ok()) {
-    RemoveDirectory(*directory);
     if (!absl::IsNotFound(child.status())) return child.status();
     return absl::NotFoundError(
         fmt::format("there is no broker {} (--broker PATH says where it is)", arguments[0]));
   }
-  std::unique_ptr<DemoBroker> broker(new DemoBroker(*std::move(child), *std::move(directory)));
+  std::unique_ptr<DemoBroker> broker(new DemoBroker(*std::move(child)));
   if (absl::Status status = broker->WaitUntilServing(options.timeout, interrupt_fd); !status.ok())
     return status;
   return broker;
 }
-
-DemoBroker::~DemoBroker() { RemoveDirectory(directory_); }
 
 absl::Status DemoBroker::WaitUntilServing(absl::Duration timeout, int interrupt_fd) {
   const absl::Time deadline = client::DeadlineIn(timeout);
@@ -83,6 +62,7 @@ absl::Status DemoBroker::WaitUntilServing(absl::Duration timeout, int interrupt_
       last_line = line.text;
       if (line.message != "serving") continue;
       address_ = line.Field("listen");
+      http_address_ = line.Field("http");
       return absl::OkStatus();
     }
     if (log_ended_) {

@@ -1,4 +1,4 @@
-// A broker of our own: sluiced as a child process on a port that the system chooses, and its log as it comes.
+// A broker of our own: sluiced as a child process, and its log as it comes.
 //
 //   absl::StatusOr<std::unique_ptr<DemoBroker>> broker = DemoBroker::Start({.flags = {"--log-level=debug"}},
 //   interrupt); while (WaitFor({(*broker)->log_fd()}); ) for (LogLine& line : (*broker)->ReadLog()) …
@@ -24,6 +24,9 @@ class DemoBroker {
   struct Options {
     // Empty: beside our own program, or in PATH.
     std::string program = {};
+    // Where clients connect, and the HTTP side; 0: the system chooses a port.
+    std::string listen = "127.0.0.1:0";
+    std::string http = "off";
     std::vector<std::string> flags = {};
     absl::Duration timeout = absl::Seconds(20);
   };
@@ -31,10 +34,10 @@ class DemoBroker {
   // said. DeadlineExceeded; Cancelled when `interrupt_fd` becomes readable.
   static absl::StatusOr<std::unique_ptr<DemoBroker>> Start(const Options& options, int interrupt_fd);
 
-  ~DemoBroker();
-
   // "127.0.0.1:43210"
   const std::string& address() const { return address_; }
+  // "off": there is none.
+  const std::string& http_address() const { return http_address_; }
   // Readable when there is more of its log, or it has ended.
   int log_fd() { return child_.errors().get(); }
   // The whole lines that have come since the last call.
@@ -45,15 +48,13 @@ class DemoBroker {
   ProcessEnd Stop();
 
  private:
-  DemoBroker(ChildProcess child, std::string directory)
-      : child_(std::move(child)), directory_(std::move(directory)) {}
+  explicit DemoBroker(ChildProcess child) : child_(std::move(child)) {}
 
   absl::Status WaitUntilServing(absl::Duration timeout, int interrupt_fd);
 
   ChildProcess child_;
-  // Ours, with the ports file; removed at the end.
-  const std::string directory_;
   std::string address_;
+  std::string http_address_;
   std::string unfinished_line_;
   bool log_ended_ = false;
 };

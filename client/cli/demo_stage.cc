@@ -18,9 +18,9 @@ constexpr absl::Duration kPatience = absl::Seconds(60);
 
 }  // namespace
 
-absl::Status DemoStage::Start(std::vector<std::string> broker_flags) {
-  absl::StatusOr<std::unique_ptr<DemoBroker>> broker =
-      DemoBroker::Start({.program = program_, .flags = std::move(broker_flags)}, console_.interrupt().fd());
+absl::Status DemoStage::Start(DemoBroker::Options options) {
+  options.program = program_;
+  absl::StatusOr<std::unique_ptr<DemoBroker>> broker = DemoBroker::Start(options, console_.interrupt().fd());
   if (!broker.ok()) return broker.status();
   broker_ = *std::move(broker);
   return absl::OkStatus();

@@ -2,7 +2,7 @@
 // the result.
 //
 //   DemoStage stage(console, "", [&](const LogLine& line) { … });
-//   absl::Status status = stage.Start({"--max-message=16MiB"});
+//   absl::Status status = stage.Start({.flags = {"--max-message=16MiB"}});
 //   status = stage.WaitUntil([&] { return blocked; }, "the write to block");   // reads the log meanwhile
 //   stage.Result(taken < offered, "first write: …");                           // "  ok     first write: …"
 //   return stage.End(status);
@@ -37,9 +37,11 @@ class DemoStage {
   DemoStage(Console* console, std::string program, std::function<void(LogLine)> on_line)
       : console_(*console), program_(std::move(program)), on_line_(std::move(on_line)) {}
 
-  absl::Status Start(std::vector<std::string> broker_flags);
+  // `options.program` is that of the stage.
+  absl::Status Start(DemoBroker::Options options);
   // "127.0.0.1:43210"
   const std::string& address() const { return broker_->address(); }
+  const std::string& http_address() const { return broker_->http_address(); }
   absl::StatusOr<std::unique_ptr<Client>> ConnectClient(const std::string& name,
                                                         ClientOptions options = {}) const;
 

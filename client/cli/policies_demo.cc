@@ -197,9 +197,10 @@ absl::Status PoliciesDemo::RunAll() {
 absl::Status PoliciesDemo::Prepare() {
   // Nothing but the limit in messages is to be passed, however slow the machine; the one that is cut reads its
   // goodbye when the script comes to it. Little is to hide in the kernel.
-  absl::Status started = stage_.Start(
-      {"--log-format=text", "--notsent-lowat=16KiB", "--pending-bytes-max=64MiB", "--session-bytes-max=64MiB",
-       "--pending-age-max=1h", "--write-timeout=10m", "--block-timeout=1h", "--goodbye-timeout=1m"});
+  absl::Status started =
+      stage_.Start({.flags = {"--notsent-lowat=16KiB", "--pending-bytes-max=64MiB",
+                              "--session-bytes-max=64MiB", "--pending-age-max=1h", "--write-timeout=10m",
+                              "--block-timeout=1h", "--goodbye-timeout=1m"}});
   if (!started.ok()) return started;
   stage_.Print(
       fmt::format("A broker of our own serves at {}. For each policy there is a feed of {} topics and a "

@@ -76,8 +76,8 @@ absl::Status SlowConsumerDemo::RunAll() {
 
 absl::Status SlowConsumerDemo::Prepare() {
   // Debug shows each blocked write. The cut client reads its goodbye only after we have seen that it was cut.
-  absl::Status started = stage_.Start(
-      {"--max-message=16MiB", "--log-level=debug", "--log-format=text", "--goodbye-timeout=20s"});
+  absl::Status started =
+      stage_.Start({.flags = {"--max-message=16MiB", "--log-level=debug", "--goodbye-timeout=20s"}});
   if (!started.ok()) return started;
   stage_.Print(
       fmt::format("A broker of our own serves at {}; it takes messages of up to 16 MiB.", stage_.address()));
