@@ -122,7 +122,7 @@ absl::StatusOr<ChildProcess> ChildProcess::Start(const Options& options) {
   Prepare(options, &prepared);
   prepared.input = input->read.get();
   prepared.output = output->write ? output->write.get() : options.output_to;
-  prepared.errors = errors->write.get();
+  prepared.errors = errors->write ? errors->write.get() : options.errors_to;
   prepared.failure = failure->write.get();
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();

@@ -47,6 +47,7 @@ class ChildProcess {
     // In place of a pipe: it writes to what this refers to.
     int output_to = -1;
     Pipe errors = Pipe::kNo;
+    int errors_to = -1;
   };
   // NotFound, PermissionDenied, …: why it cannot be started.
   static absl::StatusOr<ChildProcess> Start(const Options& options);

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "client/cli/live_demo.h"
 #include "client/cli/policies_demo.h"
 #include "client/cli/slow_consumer_demo.h"
 
@@ -15,11 +16,35 @@ void AddBroker(CLI::App* app, std::string* program) {
       ->type_name("PATH");
 }
 
+void AddAddress(CLI::App* app, const char* name, std::string* address, const char* help) {
+  app->add_option(name, *address, help)->type_name("HOST:PORT");
+}
+
 }  // namespace
 
 Subcommand AddDemo(CLI::App* parent) {
   CLI::App* app = parent->add_subcommand("demo", "Show what Sluice does, with a broker of its own");
-  app->require_subcommand(1);
+  app->require_subcommand(0, 1);
+
+  const auto live_options = std::make_shared<LiveDemoOptions>();
+  const auto check = std::make_shared<bool>(false);
+  AddBroker(app, &live_options->broker);
+  app->add_option("--prometheus", live_options->prometheus,
+                  "the program of Prometheus; auto: the one in PATH, if there is one; off: none")
+      ->type_name("auto|off|PATH")
+      ->capture_default_str();
+  AddAddress(app, "--listen", &live_options->listen,
+             "where clients connect, as for sluiced; 127.0.0.1:7584 if it is free");
+  AddAddress(app, "--http", &live_options->http, "where the status page is; 127.0.0.1:7585 if it is free");
+  AddDuration(app, "--duration", &live_options->duration, {absl::Seconds(1), absl::Hours(24)},
+              "ends by itself");
+  app->add_flag("--check", *check,
+                "run until all that it shows was seen, on ports that the system chooses, and do the sums");
+  SetFooter(
+      app,
+      "  sluice demo                 broker, feeds, consumers that are slow in various ways; until Ctrl-C\n"
+      "  sluice demo --check         the same for scripts: ends with 0 only if everything was as it should "
+      "be\n");
 
   const auto slow_consumer_options = std::make_shared<SlowConsumerOptions>();
   CLI::App* slow_consumer = app->add_subcommand(
@@ -43,7 +68,9 @@ Subcommand AddDemo(CLI::App* parent) {
 
   return {app, [=](Console& console) {
             if (policies->parsed()) return PoliciesDemo(*policies_options, &console).Run();
-            return SlowConsumerDemo(*slow_consumer_options, &console).Run();
+            if (slow_consumer->parsed()) return SlowConsumerDemo(*slow_consumer_options, &console).Run();
+            if (*check) live_options->form = LiveDemoOptions::Form::kCheck;
+            return LiveDemo(*live_options, &console).Run();
           }};
 }
 
