@@ -1,5 +1,7 @@
 #include "client/cli/demo.h"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 
 #include "client/cli/live_demo.h"
@@ -17,7 +19,12 @@ void AddBroker(CLI::App* app, std::string* program) {
 }
 
 void AddAddress(CLI::App* app, const char* name, std::string* address, const char* help) {
-  app->add_option(name, *address, help)->type_name("HOST:PORT");
+  app->add_option(name, *address, help)->type_name("HOST:PORT")->check([](const std::string& text) {
+    const size_t colon = text.rfind(':');
+    const bool has_both = colon != std::string::npos && colon > 0;
+    if (has_both && ParseCount(text.substr(colon + 1), {0, 65'535}).ok()) return std::string();
+    return fmt::format("'{}' is no address; allowed: HOST:PORT, such as 127.0.0.1:7584", text);
+  });
 }
 
 }  // namespace
@@ -66,6 +73,15 @@ Subcommand AddDemo(CLI::App* parent) {
             "  sluice demo policies\n"
             "It ends with 0 only if everything was as it should be.\n");
 
+  app->final_callback([=] {
+    const bool another = policies->parsed() || slow_consumer->parsed();
+    for (const CLI::Option* option : app->get_options()) {
+      if (another && option->count() > 0) {
+        Refuse(fmt::format("{} goes with `sluice demo` alone", option->get_name()));
+      }
+    }
+    if (*check && live_options->duration.has_value()) Refuse("--check ends by itself, without --duration");
+  });
   return {app, [=](Console& console) {
             if (policies->parsed()) return PoliciesDemo(*policies_options, &console).Run();
             if (slow_consumer->parsed()) return SlowConsumerDemo(*slow_consumer_options, &console).Run();
