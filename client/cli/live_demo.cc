@@ -48,17 +48,13 @@ ExitCode LiveDemo::Run() {
   if (!status.ok()) return stage_.End(status);
   status = Play();
   board_.Clear();
-  const bool all_seen = checks() && status.ok();
-  if (all_seen) status = CatchUp();
+  if (checks() && status.ok()) status = CatchUp();
   PrintSummary();
-  if (all_seen && status.ok()) PrintResults();
+  const bool judges = checks() && status.ok();
+  if (judges) PrintResults();
   TakeLeave();
-  if (all_seen && status.ok()) {
-    stage_.StopBroker();
-    return stage_.End(status);
-  }
-  if (!status.ok()) return stage_.End(status);
-  return ExitCode::kDone;
+  if (judges) stage_.StopBroker();
+  return judges || !status.ok() ? stage_.End(status) : ExitCode::kDone;
 }
 
 // ---- The acts ----
