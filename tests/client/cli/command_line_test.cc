@@ -82,7 +82,7 @@ TEST(CommandLineTest, ErrorsNameTheCommandAndItsHelp) {
                    StartsWith("sluice demo slow-consumer: --pause"));
   ExpectUsageError({}, StartsWith("sluice: "));
   ExpectUsageError({"nonsense"}, HasSubstr("nonsense"));
-  ExpectUsageError({"demo"}, StartsWith("sluice demo: "));
+  ExpectUsageError({"demo", "nonsense"}, StartsWith("sluice demo: unknown: nonsense"));
 }
 
 TEST(CommandLineTest, AnUnknownFlagIsNamedBeforeAMissingArgument) {
@@ -106,6 +106,8 @@ TEST(CommandLineTest, ContradictionsAreRefused) {
   ExpectUsageError({"reply", "a", "--echo", "--command", "x"}, HasSubstr("--echo"));
   ExpectUsageError({"bench", "--open-loop", "--window", "1MiB"}, HasSubstr("--window"));
   ExpectUsageError({"request", "a", "b", "--file", "c"}, HasSubstr("--file"));
+  ExpectUsageError({"demo", "--check", "policies"}, HasSubstr("--check goes with `sluice demo` alone"));
+  ExpectUsageError({"demo", "--check", "--duration", "5s"}, HasSubstr("--check ends by itself"));
 }
 
 TEST(CommandLineTest, HelpNamesEveryFlagAndTheExitCodes) {

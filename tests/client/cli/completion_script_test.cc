@@ -30,7 +30,9 @@ std::string Completed(const std::string& words) {
 
 TEST(CompletionScriptTest, BashOffersSubcommands) {
   EXPECT_EQ(Completed("sluice p"), "pub\nping\n");
-  EXPECT_EQ(Completed("sluice demo ''"), "slow-consumer\npolicies\n-h\n--help\n");
+  EXPECT_EQ(Completed("sluice demo s"), "slow-consumer\n");
+  EXPECT_EQ(Completed("sluice demo p"), "policies\n");
+  EXPECT_EQ(Completed("sluice demo --c"), "--check\n");
   EXPECT_EQ(Completed("sluice completion z"), "zsh\n");
 }
 
