@@ -57,12 +57,15 @@ absl::Status DemoConsumer::Start(std::unique_ptr<Client> client) {
   return absl::OkStatus();
 }
 
-void DemoConsumer::Read(int64_t now_ns) {
+void DemoConsumer::Read(int64_t now_ns, uint64_t published) {
   switch (role_.reading) {
     case Reading::kAtOnce:
       return;
     case Reading::kSlowly:
       for (; pacer_.due_ns() <= now_ns; pacer_.Next(now_ns)) TakeOne();
+      return;
+    case Reading::kInBatches:
+      if (published % (DemoRole::kBatch + DemoRole::kBatchRead) >= DemoRole::kBatch) ReadAll();
       return;
     case Reading::kWhenWarned:
       bool falls_behind = false;

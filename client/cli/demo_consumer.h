@@ -4,7 +4,7 @@
 //   DemoConsumer screen({.name = "screen", .filter = "ticks.>", .overflow = OverflowPolicy::kDropOldest,
 //                        .reading = Reading::kSlowly, .reads_per_second = 500}, &news);
 //   screen.Start(*std::move(client));                    // of one that was made with screen.options()
-//   screen.Read(NowNs());                                // what it takes until now; never waits
+//   screen.Read(NowNs(), published);                     // what it takes until now; never waits
 //   screen.books().dropped
 //
 // Thread safety: one owner; callbacks and handler run on the client's dispatch thread.
@@ -31,7 +31,11 @@ struct DemoRole {
     kAtOnce,      // keeps up
     kSlowly,      // reads_per_second
     kWhenWarned,  // nothing, until the broker says that it falls behind; then all
+    kInBatches,   // nothing, while kBatch messages are published for it; then all, while kBatchRead are
   };
+
+  static constexpr uint64_t kBatch = 6000;
+  static constexpr uint64_t kBatchRead = 2000;
 
   std::string_view name;
   std::string_view filter;
@@ -83,7 +87,8 @@ class DemoConsumer {
   ClientOptions options();
   absl::Status Start(std::unique_ptr<Client> client);
 
-  void Read(int64_t now_ns);
+  // `published`: messages that its filter matches, so far.
+  void Read(int64_t now_ns, uint64_t published);
   // All that is there, whatever its role.
   void ReadAll();
   Books books() const;

@@ -26,10 +26,7 @@ std::optional<uint64_t> SequenceOf(std::string_view payload) {
 std::string_view FeedOf(std::string_view topic) { return topic.substr(0, topic.rfind('.')); }
 
 DemoFeed::DemoFeed(Options options, int64_t start_ns)
-    : options_(std::move(options)),
-      start_ns_(start_ns),
-      pacer_(options_.per_second, start_ns, WhenLate::kForget),
-      random_(options_.seed) {
+    : options_(std::move(options)), start_ns_(start_ns), asked_ns_(start_ns), random_(options_.seed) {
   volume_.resize(options_.symbols.size());
   for (size_t i = 0; i < options_.symbols.size(); ++i) {
     price_cents_.push_back(2'000 + static_cast<int64_t>(random_() % 40'000));
@@ -42,9 +39,13 @@ uint64_t DemoFeed::RateFactor(int64_t now_ns) const {
 }
 
 uint64_t DemoFeed::Due(int64_t now_ns) {
-  uint64_t due = 0;
-  for (; pacer_.due_ns() <= now_ns; pacer_.Next(now_ns)) due += RateFactor(now_ns);
-  return due;
+  const int64_t since_ns = std::min(now_ns - asked_ns_, absl::ToInt64Nanoseconds(kMadeUpMax));
+  asked_ns_ = now_ns;
+  due_ +=
+      1e-9 * static_cast<double>(since_ns) * options_.per_second * static_cast<double>(RateFactor(now_ns));
+  const uint64_t whole = static_cast<uint64_t>(due_);
+  due_ -= static_cast<double>(whole);
+  return whole;
 }
 
 FeedMessage DemoFeed::Next() {

@@ -20,7 +20,6 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "client/cli/pacer.h"
 
 namespace sluice::cli {
 
@@ -47,12 +46,13 @@ class DemoFeed {
   };
   static constexpr absl::Duration kCycle = absl::Seconds(12);
   static constexpr absl::Duration kBurst = absl::Seconds(2);
+  static constexpr absl::Duration kMadeUpMax = absl::Milliseconds(500);
 
   // Begins at `start_ns`, in the time of NowNs().
   DemoFeed(Options options, int64_t start_ns);
 
   const std::string& prefix() const { return options_.prefix; }
-  // How many are due now and were not yet; after a pause it goes on at the rate.
+  // How many are due now and were not yet. No more than kMadeUpMax of a pause is made up for.
   uint64_t Due(int64_t now_ns);
   FeedMessage Next();
   uint64_t published() const { return published_; }
@@ -64,7 +64,9 @@ class DemoFeed {
 
   const Options options_;
   const int64_t start_ns_;
-  Pacer pacer_;
+  // Asked last, and how much of a message was due then.
+  int64_t asked_ns_;
+  double due_ = 0;
   std::mt19937_64 random_;
   // Of each symbol.
   std::vector<int64_t> price_cents_;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "client/cli/notices.h"
+#include "client/cli/pacer.h"
 
 namespace sluice::cli {
 

@@ -106,7 +106,7 @@ absl::Status LiveDemo::StartBroker() {
       .listen = options_.listen.empty() ? (checks() ? kAnyPort : kDefaultListen) : options_.listen,
       .http = options_.http.empty() ? (checks() ? kAnyPort : kDefaultHttp) : options_.http,
       // We may be stopped for a while; that is not to end what we show.
-      .flags = {"--block-timeout=1m"}};
+      .flags = {"--block-timeout=10m", "--pending-age-max=10m"}};
   if (prometheus_ != nullptr) options.flags.push_back("--dashboard-url=" + prometheus_->console_url());
   absl::Status status = stage_.Start(options);
   if (absl::IsUnavailable(status) && options_.listen.empty() && options_.http.empty()) {
@@ -167,7 +167,7 @@ absl::Status LiveDemo::Play() {
     for (const auto& publisher : publishers_) {
       if (absl::Status status = publisher->Publish(now_ns); !status.ok()) return status;
     }
-    for (const auto& consumer : consumers_) consumer->Read(now_ns);
+    for (const auto& consumer : consumers_) consumer->Read(now_ns, PublishedFor(*consumer));
     if (absl::Status status = Look(); !status.ok()) return status;
     if (client::MonotonicNow() >= end || (checks() && sightings_.all_seen())) return absl::OkStatus();
     if (absl::Status status = stage_.Pause(kStep); !status.ok()) return status;

@@ -16,7 +16,7 @@
 namespace sluice::testing {
 namespace {
 
-constexpr absl::Duration kPatience = absl::Seconds(60);
+constexpr absl::Duration kPatience = absl::Minutes(3);
 
 std::string UrlOf(const BrokerProcess& broker) { return fmt::format("sluice://127.0.0.1:{}", broker.port()); }
 
@@ -104,7 +104,7 @@ void CliProcess::PumpUntil(const std::function<bool()>& done, const std::string&
     if (done()) return;
     if (ended || left <= absl::ZeroDuration()) {
       throw std::runtime_error(fmt::format("{}: {} before it {}\n---- output ----\n{}\n---- errors ----\n{}",
-                                           command_, ended ? "ended" : "a minute went by", what,
+                                           command_, ended ? "ended" : "three minutes went by", what,
                                            output_.substr(0, 4000), errors_));
     }
   }

@@ -10,7 +10,7 @@
 //   EXPECT_EQ(sub.output(), "1\n2\n");
 //
 // Its output is read whenever a test waits for something of it, and not otherwise. What does not happen
-// within a minute throws std::runtime_error, with all that it has said.
+// within three minutes throws std::runtime_error, with all that it has said.
 //
 // Thread safety: one thread.
 #ifndef SLUICE_TESTS_SUPPORT_CLI_PROCESS_H_
