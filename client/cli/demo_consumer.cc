@@ -118,26 +118,26 @@ void DemoConsumer::OnMessage(std::string_view topic, std::string_view payload) {
 }
 
 void DemoConsumer::OnGap(const GapEvent& event) {
+  news_.Tell(role_.name, Kind::kGap, Describe(event));
   {
     client::MutexLock lock(&mutex_);
     ++books_.gaps;
     (event.cause == GapCause::kConflated ? books_.conflated : books_.dropped) += event.messages;
   }
-  news_.Tell(role_.name, Kind::kGap, Describe(event));
 }
 
 void DemoConsumer::OnSlowConsumer(const SlowConsumerEvent& event) {
   const bool raised = event.state == SlowConsumerEvent::State::kRaised;
-  {
-    client::MutexLock lock(&mutex_);
-    falls_behind_ = raised;
-    if (raised) ++books_.warnings;
-  }
+  // What is in the books has been told.
   news_.Tell(role_.name, raised ? Kind::kFallingBehind : Kind::kKeepingUp, Describe(event));
+  client::MutexLock lock(&mutex_);
+  falls_behind_ = raised;
+  ++(raised ? books_.warnings : books_.recoveries);
 }
 
 void DemoConsumer::OnConnected(const ConnectedEvent& event) {
   if (event.reconnects == 0) return;
+  news_.Tell(role_.name, Kind::kConnected, Describe(event));
   {
     client::MutexLock lock(&mutex_);
     if (event.previous.has_value()) {
@@ -149,7 +149,6 @@ void DemoConsumer::OnConnected(const ConnectedEvent& event) {
       }
     }
   }
-  news_.Tell(role_.name, Kind::kConnected, Describe(event));
 }
 
 void DemoConsumer::OnDisconnected(const DisconnectedEvent& event) {

@@ -64,6 +64,8 @@ class DemoConsumer {
     // Told when a session had ended.
     uint64_t lost = 0;
     uint64_t warnings = 0;
+    // Told that it keeps up again.
+    uint64_t recoveries = 0;
     // As a slow consumer, as it was told when it came back.
     uint64_t cuts = 0;
     uint64_t received_at_last_cut = 0;

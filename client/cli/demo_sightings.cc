@@ -25,7 +25,8 @@ DemoSightings::DemoSightings()
       conflate_told_(Expect(fmt::format("{} was told so by gaps", kConflate))),
       drop_newest_recovered_(
           Expect(fmt::format("{} (drop-newest): an episode began, and it has recovered", kDropNewest))),
-      drop_newest_warned_(Expect(fmt::format("{} was warned, and that made it read", kDropNewest))),
+      drop_newest_warned_(Expect(
+          fmt::format("{} was warned, which made it read, and told that it keeps up again", kDropNewest))),
       disconnect_listed_(Expect(
           fmt::format("{} (disconnect): an episode ended with its cut, over pending_messages", kDisconnect))),
       disconnect_told_(Expect(fmt::format(
@@ -69,7 +70,8 @@ void DemoSightings::LookAtEpisode(const nlohmann::json& episode) {
 void DemoSightings::LookAt(std::string_view consumer, const DemoConsumer::Books& books) {
   if (consumer == kDropOldest) See(drop_oldest_told_, books.warnings > 0 && books.dropped > 0);
   if (consumer == kConflate) See(conflate_told_, books.conflated > 0);
-  if (consumer == kDropNewest) See(drop_newest_warned_, books.warnings > 0 && books.received > 0);
+  if (consumer == kDropNewest)
+    See(drop_newest_warned_, books.warnings > 0 && books.recoveries > 0 && books.received > 0);
   if (consumer == kDisconnect) {
     See(disconnect_told_, books.cuts > 0 && books.lost > 0 && !books.cut_text.empty() &&
                               books.received > books.received_at_last_cut);

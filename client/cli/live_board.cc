@@ -55,6 +55,4 @@ void LiveBoard::Show(const std::vector<std::string>& news, const std::vector<std
   static_cast<void>(console_.output().Write(text.bytes));
 }
 
-void LiveBoard::Clear() { Show({}, {}); }
-
 }  // namespace sluice::cli

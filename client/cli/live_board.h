@@ -3,7 +3,7 @@
 //
 //   LiveBoard board(&console);
 //   board.Show({"12:00:01 screen …"}, {"CONSUMER …", "screen …"});
-//   board.Clear();                                        // the table goes; what comes next begins in its place
+//   board.Show({"12:00:02 screen …"}, {});               // the table goes; what comes next begins in its place
 //
 // Without a terminal there are the lines only.
 //
@@ -42,7 +42,6 @@ class LiveBoard {
   bool has_table() const { return console_.output_is_terminal(); }
   // Console::output() says whether anybody reads it.
   void Show(const std::vector<std::string>& news, const std::vector<std::string>& table);
-  void Clear();
 
  private:
   Console& console_;

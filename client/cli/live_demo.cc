@@ -47,7 +47,8 @@ ExitCode LiveDemo::Run() {
   absl::Status status = Prepare();
   if (!status.ok()) return stage_.End(status);
   status = Play();
-  board_.Clear();
+  // What was told since the last look; in place of the table.
+  board_.Show(TakeNews(), {});
   if (checks() && status.ok()) status = CatchUp();
   PrintSummary();
   const bool judges = checks() && status.ok();
@@ -201,10 +202,15 @@ void LiveDemo::TakeLeave() {
 
 // ---- What is seen meanwhile ----
 
-absl::Status LiveDemo::Look() {
+std::vector<std::string> LiveDemo::TakeNews() {
   std::vector<std::string> news = news_.Take();
   for (std::string& line : news)
     line = absl::FormatTime("%H:%M:%S ", absl::Now(), absl::LocalTimeZone()) + line;
+  return news;
+}
+
+absl::Status LiveDemo::Look() {
+  const std::vector<std::string> news = TakeNews();
   const absl::Time now = client::MonotonicNow();
   const bool due = now - looked_at_ >= (checks() ? kLookIntervalOfChecks : kLookInterval);
   if (due) {

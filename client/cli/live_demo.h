@@ -71,6 +71,7 @@ class LiveDemo {
 
   // What is seen meanwhile.
   absl::Status Look();
+  std::vector<std::string> TakeNews();
   void LookForSights(const nlohmann::json& list);
   std::vector<std::string> BoardLines(const std::string& broker_line, const nlohmann::json& list) const;
 

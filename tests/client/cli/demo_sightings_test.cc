@@ -79,6 +79,16 @@ TEST(DemoSightingsTest, TheOneThatIsCutIsToComeBackAndToGetMessages) {
   EXPECT_THAT(Seen(sightings), ::testing::ElementsAre(HasSubstr("came back")));
 }
 
+TEST(DemoSightingsTest, AWarningIsToBeTakenBack) {
+  DemoSightings sightings;
+  DemoConsumer::Books books = {.received = 7, .warnings = 1};
+  sightings.LookAt("laptop", books);
+  EXPECT_TRUE(Seen(sightings).empty());
+  books.recoveries = 1;
+  sightings.LookAt("laptop", books);
+  EXPECT_THAT(Seen(sightings), ::testing::ElementsAre(HasSubstr("keeps up again")));
+}
+
 TEST(DemoSightingsTest, ExpectsWhatOthersAdd) {
   DemoSightings sightings;
   const DemoSightings::Id page = sightings.Expect("the page answers");
