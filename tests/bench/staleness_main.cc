@@ -51,8 +51,7 @@ std::vector<int64_t> AgesBehind(size_t seen, const RawReceiver& receiver) {
 }
 
 absl::Status Measure(int64_t seconds, std::vector<std::string> broker_flags, DemoStage* stage) {
-  broker_flags.emplace_back("--log-format=text");
-  if (absl::Status status = stage->Start(std::move(broker_flags)); !status.ok()) return status;
+  if (absl::Status status = stage->Start({.flags = std::move(broker_flags)}); !status.ok()) return status;
   absl::StatusOr<std::unique_ptr<Client>> publisher = stage->ConnectClient("feed");
   if (!publisher.ok()) return publisher.status();
   absl::StatusOr<std::unique_ptr<RawReceiver>> slow = RawReceiver::Connect(stage->address(), "slow", 0);
