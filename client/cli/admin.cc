@@ -97,7 +97,7 @@ absl::StatusOr<nlohmann::json> AdminClient::Ask(const char* method, const std::s
 }
 
 ExitCode Report(const absl::StatusOr<nlohmann::json>& done, Console& console) {
-  if (!done.ok()) return console.interrupt().exit_code().value_or(console.Fail(done.status()));
+  if (!done.ok()) return console.FailUnlessInterrupted(done.status());
   if (console.output().Write(TextOf(*done, "text") + "\n") != Output::Result::kWritten) {
     return console.Fail(console.output());
   }

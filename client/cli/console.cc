@@ -73,6 +73,11 @@ ExitCode Console::Fail(const absl::Status& status) {
   return ExitCodeOf(status);
 }
 
+ExitCode Console::FailUnlessInterrupted(const absl::Status& status) {
+  const std::optional<ExitCode> signal = interrupt_.exit_code();
+  return signal.has_value() ? *signal : Fail(status);
+}
+
 ExitCode Console::Fail(const Output& output) {
   switch (output.result()) {
     case Output::Result::kReaderGone:

@@ -45,6 +45,8 @@ class Console {
   ExitCode Fail(std::string_view text);
   // kTimeout for DeadlineExceeded, kUsage for InvalidArgument, otherwise kFailure.
   ExitCode Fail(const absl::Status& status);
+  // The same, but quiet, and with the signal's code, when a signal is why it failed.
+  ExitCode FailUnlessInterrupted(const absl::Status& status);
   // Fail() with what went wrong with the output; quiet when its reader has gone or a signal came.
   ExitCode Fail(const Output& output);
 

@@ -27,7 +27,7 @@ ExitCode Run(const ConsumersFlags& flags, Console& console) {
   if (!flags.topic.empty()) query.emplace_back("topic", flags.topic);
   AdminClient client(flags.admin, console);
   absl::StatusOr<nlohmann::json> list = client.Get("/api/consumers", query);
-  if (!list.ok()) return console.interrupt().exit_code().value_or(console.Fail(list.status()));
+  if (!list.ok()) return console.FailUnlessInterrupted(list.status());
   const std::string text =
       flags.json ? list->dump(2) + "\n" : ConsumerTable(*list).ToString() + ConsumerCount(*list) + "\n";
   if (console.output().Write(text) != Output::Result::kWritten) return console.Fail(console.output());

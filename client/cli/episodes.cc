@@ -36,7 +36,7 @@ std::string Shares(const nlohmann::json& episode, const char* field) {
 ExitCode Run(const EpisodesFlags& flags, Console& console) {
   AdminClient client(flags.admin, console);
   absl::StatusOr<nlohmann::json> list = client.Get("/api/episodes", {{"limit", std::to_string(flags.limit)}});
-  if (!list.ok()) return console.interrupt().exit_code().value_or(console.Fail(list.status()));
+  if (!list.ok()) return console.FailUnlessInterrupted(list.status());
   const Table table = EpisodeTable(*list);
   const std::string text =
       flags.json ? list->dump(2) + "\n"

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/net/listener_socket.h"
 #include "tests/support/broker_process.h"
 #include "tests/support/cli_process.h"
 #include "tests/support/eventually.h"
@@ -177,6 +178,23 @@ TEST(AdminOffTest, NothingCanBeChangedUnlessThatIsEnabled) {
   EXPECT_EQ(reply.status, 403);
   EXPECT_THAT(reply.body, HasSubstr("--http-token-file"));
   EXPECT_THAT(broker.Get("/readyz"), HasSubstr("200"));
+}
+
+TEST(AdminInterruptTest, CtrlCWhileTheBrokerDoesNotAnswerEndsItWithoutAWord) {
+  net::ListenerSocket silent =
+      *net::ListenerSocket::Listen({.host = "127.0.0.1", .port = 0}, net::kBacklogDefault);
+  for (const char* command : {"consumers", "episodes"}) {
+    CliProcess asking("", {command, "--timeout=5m", "--http=http://" + silent.address().ToString()});
+    net::AcceptResult asked;
+    ASSERT_TRUE(Eventually([&] {
+      asked = silent.Accept();
+      return asked.status == net::AcceptStatus::kAccepted;
+    }));
+    asking.Signal(SIGINT);
+    EXPECT_EQ(asking.Wait().exit_code, 130) << command;
+    EXPECT_EQ(asking.errors(), "") << command;
+    EXPECT_EQ(asking.output(), "") << command;
+  }
 }
 
 }  // namespace
