@@ -29,6 +29,8 @@ std::string Cause(const SlowConsumerEvent& event) {
   }
   switch (event.cause) {
     case LagCause::kApplication:
+      // Of a subscription that is out of credit no rates are measured.
+      if (event.feed_bytes_per_second == 0) return "; what has come is read too slowly here, or not at all";
       return fmt::format("; nobody reads here what comes ({})", feed);
     case LagCause::kNetworkSlow:
       return fmt::format("; the network is too slow: it brings {} of {}", drain, feed);

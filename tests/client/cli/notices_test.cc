@@ -96,6 +96,17 @@ TEST(NoticesTest, LagAndGapsAreSaidInNumbers) {
             "missed 3 messages (2 KiB) of a: dropped by the broker");
 }
 
+TEST(NoticesTest, OfWhoIsOutOfCreditNoRatesAreSaid) {
+  const SlowConsumerEvent event = {.filter = "a.>",
+                                   .limit = Reason::kPendingMessages,
+                                   .limit_value = 100,
+                                   .value = 75,
+                                   .cause = LagCause::kApplication};
+  EXPECT_EQ(Describe(event),
+            "falling behind on a.>: pending_messages 75 of 100; what has come is read too slowly here, or "
+            "not at all");
+}
+
 TEST(NoticesTest, WhyItFallsBehindIsSaidInWords) {
   SlowConsumerEvent event = {.filter = "a.>",
                              .limit = Reason::kPendingMessages,
