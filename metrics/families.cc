@@ -210,6 +210,25 @@ std::vector<MetricFamily> BrokerFamilies(const BuildInfo& build,
   return families;
 }
 
+// What is not a number, apart: else each change would end the series of all the numbers.
+MetricFamily ConsumerInfo(const std::vector<SurveyedConsumer>& consumers) {
+  MetricFamily family = Family(
+      "sluice_top_consumer_info",
+      "Always 1; the labels say which limit is the nearest of each of the consumers with the most pending "
+      "bytes, and why it lags, as far as that is known.",
+      MetricType::Gauge);
+  for (const SurveyedConsumer& one : consumers) {
+    if (one.key == 0) continue;
+    ClientMetric metric = GaugeValue(1);
+    metric.label = {{"consumer", one.consumer.id()},
+                    {"policy", one.consumer.policy()},
+                    {"limit", one.consumer.nearest_limit()},
+                    {"cause", one.consumer.cause()}};
+    family.metric.push_back(std::move(metric));
+  }
+  return family;
+}
+
 std::vector<MetricFamily> ConsumerFamilies(const std::vector<SurveyedConsumer>& consumers) {
   struct Shown {
     std::string_view name;
@@ -242,6 +261,7 @@ std::vector<MetricFamily> ConsumerFamilies(const std::vector<SurveyedConsumer>& 
     }
     families.push_back(std::move(family));
   }
+  families.push_back(ConsumerInfo(consumers));
   return families;
 }
 

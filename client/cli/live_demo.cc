@@ -155,8 +155,11 @@ void LiveDemo::PrintAddresses() {
   for (const DemoRole& role : DemoConsumers()) {
     text += fmt::format("  {:<14}{:<15}{:<13}{}\n", role.name, role.filter, role.policy, role.see);
   }
-  text += checks() ? "\nUntil everything was seen that is to be seen. What they are told:"
-                   : "\nUntil Ctrl-C. What they are told:";
+  const std::string how_long =
+      checks()            ? "Until everything was seen that is to be seen"
+      : options_.duration ? fmt::format("For {}, or until Ctrl-C", absl::FormatDuration(*options_.duration))
+                          : "Until Ctrl-C";
+  text += fmt::format("\n{}. What they are told:", how_long);
   stage_.Print(text);
 }
 

@@ -38,7 +38,9 @@ PANEL_KEYS = {
 }
 PLACEHOLDERS = re.compile(r"\$(labels|rate)\b")
 
-CONSUMER_LABELS = "instance, consumer, client, address, filter, cause"
+CONSUMER_LABELS = "instance, consumer, client, address, filter"
+# What the first column brings with it, from a metric of its own.
+CONSUMER_INFO = "limit, cause"
 # The table of slow consumers: the first column decides who is in it.
 CONSUMER_COLUMNS = (
     ("share", "Of its limit", "share", "sluice_top_consumer_limit_share"),
@@ -60,8 +62,11 @@ def load_panels(path=HERE / "panels.yaml"):
 
 
 def consumer_query(metric):
-    query = f"max by ({CONSUMER_LABELS}) ({metric}{{$labels}})"
-    return f"topk({CONSUMERS_SHOWN}, {query})" if metric == CONSUMER_COLUMNS[0][3] else query
+    if metric != CONSUMER_COLUMNS[0][3]:
+        return f"max by ({CONSUMER_LABELS}) ({metric}{{$labels}})"
+    with_info = (f"{metric}{{$labels}} * on (job, instance, consumer) group_left ({CONSUMER_INFO}) "
+                 "sluice_top_consumer_info{$labels}")
+    return f"topk({CONSUMERS_SHOWN}, max by ({CONSUMER_LABELS}, {CONSUMER_INFO}) ({with_info}))"
 
 
 def queries_of(panel):
@@ -139,17 +144,17 @@ def console_consumers(panel):
 <figcaption><b>{html.escape(panel["title"])}</b> <span>{html.escape(panel["description"])}</span></figcaption>
 {hidden}
 <div class="scroll"><table>
-<thead><tr><th>Client</th><th>Filter</th><th>{first_title}</th>{heads}
+<thead><tr><th>Client</th><th>Filter</th><th>{first_title}</th><th>Limit</th>{heads}
 <th>Cause</th><th>Address</th><th>Id</th></tr></thead>
 <tbody>
 {{{{- range query (printf `sort_desc(%s)` {go_query(consumer_query(first_metric))}) }}}}{{{{ $v := .Value }}}}
 <tr class="{{{{ if ge $v 0.9 }}}}bad{{{{ else if ge $v 0.75 }}}}warn{{{{ end }}}}">
 <td><b>{{{{ .Labels.client }}}}</b></td><td>{{{{ .Labels.filter }}}}</td>
 <td><meter max="1" low="0.75" high="0.9" optimum="0" value="{{{{ $v }}}}"></meter> {write_value("share")}</td>
-{cells}
+<td>{{{{ .Labels.limit }}}}</td>{cells}
 <td>{{{{ .Labels.cause }}}}</td><td>{{{{ .Labels.address }}}}</td><td>{{{{ .Labels.consumer }}}}</td></tr>
 {{{{- else }}}}
-<tr><td colspan="8" class="nothing">No consumer is behind.</td></tr>
+<tr><td colspan="9" class="nothing">No consumer is behind.</td></tr>
 {{{{- end }}}}
 </tbody></table></div>
 </figure>
@@ -246,7 +251,7 @@ def grafana_graph(panel):
 
 def grafana_consumers(panel):
     names = {f"Value #{chr(ord('A') + n)}": title for n, (_, title, _, _) in enumerate(CONSUMER_COLUMNS)}
-    shown = ["client", "filter", *names, "cause", "address", "consumer", "instance"]
+    shown = ["client", "filter", *names, "limit", "cause", "address", "consumer", "instance"]
     overrides = [
         {
             "matcher": {"id": "byName", "options": title},

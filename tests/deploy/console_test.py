@@ -133,7 +133,7 @@ class Console:
         until(lambda: len(self.prometheus.query(query)) == 3, "a scrape of the invented page")
         page = Page(browse(self.url(instance=self.invented), "--dump-dom"))
         cells = [cell.strip() for cell in page.cells]
-        for name in ("screen", "archive", HOSTILE, "97%", "7.76MiB"):
+        for name in ("screen", "archive", HOSTILE, "97%", "7.76MiB", "pending_bytes", "over_subscribed"):
             if name not in cells:
                 raise Failed(f"{name!r} is not in the table of slow consumers: {cells}")
         if cells.index("screen") > cells.index("archive"):

@@ -318,9 +318,11 @@ def invented_page(scrape, client="<b>dash</b>"):
     for number, (name, share) in enumerate([("screen", 0.97), (client, 0.8), ("archive", 0.55)]):
         labels = (
             f'consumer="{number}.1",client="{escaped(name)}",address="10.0.0.{number}:4000",'
-            f'filter="ticks.>",cause="application"'
+            f'filter="ticks.>"'
         )
         lines += [
+            f'sluice_top_consumer_info{{consumer="{number}.1",policy="disconnect",limit="pending_bytes",'
+            'cause="over_subscribed"} 1',
             f"sluice_top_consumer_limit_share{{{labels}}} {share}",
             f"sluice_top_consumer_pending_bytes{{{labels}}} {int(share * 8388608)}",
             f"sluice_top_consumer_oldest_age_seconds{{{labels}}} {share * 60}",

@@ -88,6 +88,9 @@ TEST_F(ExporterTest, ShowsTheTopConsumersAndTheLimits) {
   behind.consumer.set_pending_bytes(5000);
   behind.consumer.set_limit_share(0.5);
   behind.consumer.set_oldest_age_seconds(1.5);
+  behind.consumer.set_policy("drop_oldest");
+  behind.consumer.set_nearest_limit("pending_bytes");
+  behind.consumer.set_cause("application");
   SurveyedConsumer healthy;
   healthy.consumer.set_id("0-8.1");
   source_.SetConsumers({behind, healthy});
@@ -98,8 +101,13 @@ TEST_F(ExporterTest, ShowsTheTopConsumersAndTheLimits) {
   EXPECT_EQ(page.Value("sluice_top_consumer_pending_bytes" + labels), 5000);
   EXPECT_EQ(page.Value("sluice_top_consumer_limit_share" + labels), 0.5);
   EXPECT_EQ(page.Value("sluice_top_consumer_oldest_age_seconds" + labels), 1.5);
+  EXPECT_EQ(
+      page.Value("sluice_top_consumer_info{consumer=\"0-7.1\",policy=\"drop_oldest\",limit=\"pending_bytes\","
+                 "cause=\"application\"}"),
+      1);
   EXPECT_EQ(page.Find("sluice_top_consumer_pending_bytes")->series.size(), 1u)
       << "the healthy one has no name";
+  EXPECT_EQ(page.Find("sluice_top_consumer_info")->series.size(), 1u);
   EXPECT_EQ(page.Value("sluice_pending_bytes_limit"), 8e6);
   EXPECT_EQ(page.Value("sluice_write_timeout_seconds"), 10);
 }
