@@ -119,11 +119,9 @@ void DemoConsumer::OnMessage(std::string_view topic, std::string_view payload) {
 
 void DemoConsumer::OnGap(const GapEvent& event) {
   news_.Tell(role_.name, Kind::kGap, Describe(event));
-  {
-    client::MutexLock lock(&mutex_);
-    ++books_.gaps;
-    (event.cause == GapCause::kConflated ? books_.conflated : books_.dropped) += event.messages;
-  }
+  client::MutexLock lock(&mutex_);
+  ++books_.gaps;
+  (event.cause == GapCause::kConflated ? books_.conflated : books_.dropped) += event.messages;
 }
 
 void DemoConsumer::OnSlowConsumer(const SlowConsumerEvent& event) {
@@ -138,17 +136,13 @@ void DemoConsumer::OnSlowConsumer(const SlowConsumerEvent& event) {
 void DemoConsumer::OnConnected(const ConnectedEvent& event) {
   if (event.reconnects == 0) return;
   news_.Tell(role_.name, Kind::kConnected, Describe(event));
-  {
-    client::MutexLock lock(&mutex_);
-    if (event.previous.has_value()) {
-      CountLosses(event.previous->losses);
-      if (IsSlowConsumer(event.previous->reason)) {
-        ++books_.cuts;
-        books_.received_at_last_cut = books_.received;
-        books_.cut_text = event.previous->text;
-      }
-    }
-  }
+  if (!event.previous.has_value()) return;
+  client::MutexLock lock(&mutex_);
+  CountLosses(event.previous->losses);
+  if (!IsSlowConsumer(event.previous->reason)) return;
+  ++books_.cuts;
+  books_.received_at_last_cut = books_.received;
+  books_.cut_text = event.previous->text;
 }
 
 void DemoConsumer::OnDisconnected(const DisconnectedEvent& event) {

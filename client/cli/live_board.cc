@@ -19,15 +19,6 @@ TerminalSize SizeOfTerminal() {
   return {.rows = size.ws_row, .columns = size.ws_col};
 }
 
-// The first `columns` characters, each of one column.
-std::string_view CutTo(std::string_view text, size_t columns) {
-  size_t at = 0;
-  for (; at < text.size(); ++at) {
-    if ((text[at] & 0xc0) != 0x80 && columns-- == 0) break;
-  }
-  return text.substr(0, at);
-}
-
 }  // namespace
 
 BoardText DrawBoard(size_t drawn, const std::vector<std::string>& news, const std::vector<std::string>& table,
@@ -42,7 +33,7 @@ BoardText DrawBoard(size_t drawn, const std::vector<std::string>& news, const st
   for (size_t i = 0; i < text.drawn; ++i) {
     std::string line;
     AppendForTerminal(table[i], &line);
-    text.bytes.append(CutTo(line, size.columns));
+    text.bytes.append(FirstColumns(line, size.columns));
     text.bytes.push_back('\n');
   }
   return text;

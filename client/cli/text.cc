@@ -71,6 +71,14 @@ std::string Wrapped(std::string_view text, size_t columns) {
   return wrapped;
 }
 
+std::string_view FirstColumns(std::string_view text, size_t columns) {
+  size_t at = 0;
+  for (; at < text.size(); ++at) {
+    if ((text[at] & 0xc0) != 0x80 && columns-- == 0) break;
+  }
+  return text.substr(0, at);
+}
+
 void AppendForTerminal(std::string_view text, std::string* out) {
   while (!text.empty()) {
     size_t shown = 0;

@@ -4,6 +4,7 @@
 #ifndef SLUICE_CLIENT_CLI_TEXT_H_
 #define SLUICE_CLIENT_CLI_TEXT_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -23,6 +24,9 @@ std::string Counted(uint64_t count, std::string_view singular);
 
 // `text` with newlines in place of spaces, so that no line is longer than `columns` unless one word is.
 std::string Wrapped(std::string_view text, size_t columns);
+
+// The first `columns` characters of UTF-8, each taken to be one column wide.
+std::string_view FirstColumns(std::string_view text, size_t columns);
 
 // Appends `text` so that it cannot move the cursor, ring, or change a terminal's state, and stays on its
 // line: control characters (C1, too) and bytes that are not UTF-8 become \n, \r, \xNN. Tabs stay.

@@ -61,7 +61,9 @@ class Screen {
   void Line(int row, const std::string& text, attr_t look = A_NORMAL) {
     if (row < 0 || row >= rows()) return;
     ::wattrset(::stdscr, static_cast<int>(look));
-    ::mvwaddnstr(::stdscr, row, 0, text.data(), static_cast<int>(BytesWithin(text)));
+    const int columns = std::max(0, ::getmaxx(::stdscr) - 1);
+    const std::string_view shown = FirstColumns(text, static_cast<size_t>(columns));
+    ::mvwaddnstr(::stdscr, row, 0, shown.data(), static_cast<int>(shown.size()));
     ::wattrset(::stdscr, static_cast<int>(A_NORMAL));
   }
   void Show() { ::wrefresh(::stdscr); }
@@ -71,15 +73,6 @@ class Screen {
   int Key() { return ::wgetch(::stdscr); }
 
  private:
-  // How much of the text the terminal is wide enough for.
-  static size_t BytesWithin(const std::string& text) {
-    int columns = ::getmaxx(::stdscr) - 1;
-    for (size_t at = 0; at < text.size(); ++at) {
-      if ((text[at] & 0xc0) != 0x80 && columns-- == 0) return at;
-    }
-    return text.size();
-  }
-
   SCREEN* const screen_;
 };
 

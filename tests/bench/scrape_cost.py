@@ -6,7 +6,8 @@
 
 Opens idle sessions with subscriptions, times scrapes of /metrics and takes the processor time that the broker spends on
 one. Then runs `sluice bench` at a fixed rate to ten subscribers, in turn alone and while /metrics is scraped once a
-second and what the status page asks for is asked for as often as it does; and the same flat out. Prints the medians.
+second, and with it what the status page asks for (the page asks for two of the four less often); and the same flat
+out. Prints the medians.
 Needs two descriptors for each session in all, and protoc with Python's protobuf library.
 """
 

@@ -62,6 +62,14 @@ TEST(TextTest, NothingThatATerminalObeysGetsThrough) {
   EXPECT_EQ(ForTerminal("\xc2\xa0"), "\xc2\xa0");
 }
 
+TEST(TextTest, ColumnsAreCharactersAndNoneIsCutInTwo) {
+  EXPECT_EQ(FirstColumns("größe", 3), "grö");
+  EXPECT_EQ(FirstColumns("größe", 2), "gr");
+  EXPECT_EQ(FirstColumns("größe", 0), "");
+  EXPECT_EQ(FirstColumns("größe", 5), "größe");
+  EXPECT_EQ(FirstColumns("größe", 80), "größe");
+}
+
 TEST(TextTest, WhatIsNotUtf8IsShownAsBytes) {
   EXPECT_EQ(ForTerminal("\xff\xfe"), "\\xff\\xfe");
   EXPECT_EQ(ForTerminal("cut \xe2\x82"), "cut \\xe2\\x82");
